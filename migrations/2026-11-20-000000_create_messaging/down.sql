@@ -1,0 +1,10 @@
+DROP TABLE events;
+DROP TABLE watermarks;
+DROP TABLE reactions;
+DROP TABLE messages;
+DROP TABLE participants;
+DROP TABLE threads;
+DROP TABLE api_keys;
+DROP TABLE memberships;
+DROP TABLE users;
+DROP TABLE organizations;

@@ -1,0 +1,250 @@
+//! Changes of a message: its words, its facts, its reactions, its deletion, in one write.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection;
+use serde_json::Value;
+
+use crate::actions::change::Change;
+use crate::actions::message::{bury, check_words, lock};
+use crate::actions::{check, reaction};
+use crate::app::App;
+use crate::auth::Viewer;
+use crate::content;
+use crate::db::access::MessageAccess;
+use crate::db::enums::MessageType;
+use crate::db::message::{self, Message};
+use crate::db::pool::Conn;
+use crate::error::{Error, Faults, Result, broke_unique};
+use crate::event::Fact;
+use crate::ids::{MessageId, Ref};
+
+/// What to change of a message. What is absent stays; an inner none clears.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateMessage {
+    /// The backend's id.
+    pub external_id: Option<Option<String>>,
+    /// The words. Given alone, they replace the HTML too.
+    pub body: Option<Option<String>>,
+    /// The words as HTML. Given alone, they replace the raw text too.
+    pub body_html: Option<Option<String>>,
+    /// Where it belongs in the product.
+    pub url: Option<Option<String>>,
+    /// The icon of an ACTION.
+    pub icon_url: Option<Option<String>>,
+    /// CSS classes.
+    pub extra_classnames: Option<Option<String>>,
+    /// The backend's facts, all of them.
+    pub metadata: Option<Value>,
+    /// A note for agents, admins and API keys; only of a draft.
+    pub private: Option<bool>,
+    /// Reactions to add.
+    pub add_reactions: Vec<reaction::Given>,
+    /// Reactions to take away.
+    pub remove_reactions: Vec<reaction::Given>,
+    /// Delete or restore.
+    pub deleted: Option<bool>,
+    /// When it was deleted, by a backend; wins over `deleted`; an inner none restores.
+    pub deleted_at: Option<Option<DateTime<Utc>>>,
+    /// When its words last changed, by a backend.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+impl UpdateMessage {
+    fn changes_facts(&self) -> bool {
+        self.external_id.is_some()
+            || self.changes_words()
+            || self.url.is_some()
+            || self.icon_url.is_some()
+            || self.extra_classnames.is_some()
+            || self.metadata.is_some()
+            || self.private.is_some()
+            || self.updated_at.is_some()
+    }
+
+    fn changes_words(&self) -> bool {
+        self.body.is_some() || self.body_html.is_some()
+    }
+
+    fn changes_deletion(&self) -> bool {
+        self.deleted.is_some() || self.deleted_at.is_some()
+    }
+}
+
+/// Changes a message: all of it or nothing.
+pub async fn update(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    name: &Ref<MessageId>,
+    input: UpdateMessage,
+) -> Result<MessageAccess> {
+    let now = app.clock.now();
+    check_input(viewer, &input)?;
+    let mut conn = app.conn().await?;
+    let (message, thread, told) = conn
+        .transaction(async |conn| {
+            let (mut change, access) = lock(conn, viewer, name, now).await?;
+            check_rights(&access, &input)?;
+            let mut message = access.message().clone();
+            let wrote = write(conn, &mut message, &input, now).await?;
+            let reacted = react(conn, viewer, &access, &input, now).await?;
+            if (wrote || reacted) && !message.is_draft() {
+                change.tell_message(&message, Fact::MessageUpdated);
+            }
+            set_deletion(conn, &mut change, &mut message, &input).await?;
+            let (thread, told) = change.save(conn).await?;
+            Ok::<_, Error>((message, thread, told))
+        })
+        .await?;
+    app.bus.publish(told.events());
+    thread.message(message)
+}
+
+fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
+    let mut faults = Faults::default();
+    let flat = |value: &Option<Option<String>>| value.clone().flatten();
+    check::external_id(&mut faults, "externalId", flat(&input.external_id).as_deref());
+    if input.changes_words() {
+        let (body, html) = (flat(&input.body), flat(&input.body_html));
+        check_words(&mut faults, "", body.as_deref(), html.as_deref());
+    }
+    check::url(&mut faults, "url", flat(&input.url).as_deref());
+    check::url(&mut faults, "iconUrl", flat(&input.icon_url).as_deref());
+    let classnames = flat(&input.extra_classnames);
+    check::short(&mut faults, "extraClassnames", classnames.as_deref());
+    check::metadata(&mut faults, "metadata", input.metadata.as_ref());
+    for (path, reactions) in [
+        ("addReactions", &input.add_reactions),
+        ("removeReactions", &input.remove_reactions),
+    ] {
+        for (index, given) in reactions.iter().enumerate() {
+            check::emoji(&mut faults, &format!("{path}.{index}.emoji"), &given.emoji);
+        }
+    }
+    for (index, given) in input.remove_reactions.iter().enumerate() {
+        let added = |other: &reaction::Given| other.emoji == given.emoji && other.user == given.user;
+        if input.add_reactions.iter().any(added) {
+            let path = format!("removeReactions.{index}");
+            faults.add(path, "the same reaction is in addReactions");
+        }
+    }
+    faults.finish()?;
+    if !viewer.is_key() && (input.deleted_at.is_some() || input.updated_at.is_some()) {
+        return Err(Error::Forbidden(
+            "only an API key sets deletedAt and updatedAt".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
+    if input.changes_facts() && !access.may_edit() {
+        return Err(Error::Forbidden("only its sender changes a message".to_owned()));
+    }
+    if input.changes_deletion() && !access.may_delete() {
+        return Err(Error::Forbidden(
+            "only its sender, agents and admins delete and restore a message".to_owned(),
+        ));
+    }
+    let message = access.message();
+    if input.changes_facts() && message.deleted_at.is_some() && !access.thread().by_key() {
+        return Err(Error::Conflict("the message is deleted".to_owned()));
+    }
+    let mut faults = Faults::default();
+    let icon = matches!(input.icon_url, Some(Some(_)));
+    if icon && message.type_ != MessageType::Action {
+        faults.add("iconUrl", "is for ACTION messages only");
+    }
+    if let Some(private) = input.private {
+        if private != message.private && !message.is_draft() {
+            faults.add("private", "cannot change once the message is sent");
+        } else if private && !access.thread().is_staff() {
+            return Err(Error::Forbidden(
+                "only agents, admins and API keys write private notes".to_owned(),
+            ));
+        }
+    }
+    faults.finish()
+}
+
+/// Changes words and facts; whether anything is other than before.
+async fn write(
+    conn: &mut Conn,
+    message: &mut Message,
+    input: &UpdateMessage,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let before = message.clone();
+    if input.changes_words() {
+        let html = input.body_html.clone().flatten();
+        let words = content::words(input.body.clone().flatten(), html.as_deref());
+        let same = words.body == message.body && words.body_html == message.body_html;
+        if !same && !message.is_draft() {
+            message.updated_at = Some(now);
+        }
+        message.body = words.body;
+        message.body_html = words.body_html;
+        message.plaintext = words.plaintext;
+    }
+    if let Some(external_id) = &input.external_id {
+        message.external_id.clone_from(external_id);
+    }
+    if let Some(url) = &input.url {
+        message.url.clone_from(url);
+    }
+    if let Some(icon_url) = &input.icon_url {
+        message.icon_url.clone_from(icon_url);
+    }
+    if let Some(classnames) = &input.extra_classnames {
+        message.extra_classnames.clone_from(classnames);
+    }
+    if let Some(metadata) = &input.metadata {
+        message.metadata.clone_from(metadata);
+    }
+    message.private = input.private.unwrap_or(message.private);
+    message.updated_at = input.updated_at.or(message.updated_at);
+    if *message == before {
+        return Ok(false);
+    }
+    message::save(conn, message).await.map_err(|cause| {
+        if broke_unique(&cause, "messages_organization_id_external_id_key") {
+            Error::Conflict("externalId: is taken by another message".to_owned())
+        } else {
+            cause.into()
+        }
+    })?;
+    Ok(true)
+}
+
+async fn react(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    access: &MessageAccess,
+    input: &UpdateMessage,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let given = |list: &[reaction::Given]| reaction::in_name_of(viewer, list);
+    let (add, remove) = (given(&input.add_reactions)?, given(&input.remove_reactions)?);
+    if (!add.is_empty() || !remove.is_empty()) && access.message().is_draft() {
+        return Err(Error::Conflict("a draft takes no reactions".to_owned()));
+    }
+    let added = reaction::add_all(conn, access, &add, "addReactions", now).await?;
+    let removed = reaction::remove_all(conn, access, &remove).await?;
+    Ok(added || removed)
+}
+
+async fn set_deletion(
+    conn: &mut Conn,
+    change: &mut Change,
+    message: &mut Message,
+    input: &UpdateMessage,
+) -> Result<()> {
+    let wanted = match (input.deleted_at, input.deleted) {
+        (Some(at), _) => at,
+        (None, Some(true)) => message.deleted_at.or(Some(change.now)),
+        (None, Some(false)) => None,
+        (None, None) => return Ok(()),
+    };
+    bury(conn, change, message, wanted).await
+}

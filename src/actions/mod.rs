@@ -1,0 +1,26 @@
+//! What can be done: one file per noun, one function per write. Each checks, makes one
+//! transaction with the log's events as its last statement, and publishes after the commit.
+//!
+//! Never speaks SQL (`db`) and knows nothing of GraphQL.
+
+mod change;
+
+mod check;
+
+pub mod organization;
+
+pub mod user;
+
+pub mod thread;
+
+pub mod participant;
+
+pub mod message;
+
+pub mod message_update;
+
+pub mod reaction;
+
+pub mod seen;
+
+pub mod api_key;

@@ -1,0 +1,138 @@
+//! Writes on who takes part in a thread.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection;
+
+use crate::actions::change::Change;
+use crate::app::App;
+use crate::auth::Viewer;
+use crate::db::access::ThreadAccess;
+use crate::db::organization;
+use crate::db::participant;
+use crate::db::pool::Conn;
+use crate::db::user;
+use crate::error::{Error, Faults, Result};
+use crate::event::Fact;
+use crate::ids::{OrganizationId, Ref, ThreadId, UserId};
+
+/// Most people that one call may name.
+const MAX_NAMED: usize = 100;
+
+/// Adds members of the thread's organization to it. Who takes part already stays as they are.
+pub async fn add(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    thread: &Ref<ThreadId>,
+    users: &[Ref<UserId>],
+) -> Result<ThreadAccess> {
+    let now = app.clock.now();
+    let mut conn = app.conn().await?;
+    let (access, told) = conn
+        .transaction(async |conn| {
+            let mut change = Change::lock(conn, viewer, thread, now).await?;
+            let organization = change.thread.organization_id;
+            let users = members(conn, organization, users, "userIds").await?;
+            let all: Vec<_> = users.into_iter().map(|id| (id, true)).collect();
+            join(conn, &mut change, &all, now).await?;
+            change.save(conn).await
+        })
+        .await?;
+    app.bus.publish(told.events());
+    Ok(access)
+}
+
+/// Removes somebody else from a thread, or oneself.
+pub async fn remove(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    thread: &Ref<ThreadId>,
+    user: &Ref<UserId>,
+) -> Result<ThreadAccess> {
+    let now = app.clock.now();
+    let mut conn = app.conn().await?;
+    let (access, told) = conn
+        .transaction(async |conn| {
+            let mut change = Change::lock(conn, viewer, thread, now).await?;
+            let leaving = user::ids_of(conn, std::slice::from_ref(user)).await?;
+            let leaving = leaving[0].ok_or(Error::NotFound("participant"))?;
+            if viewer.user_id() != Some(leaving) && !change.access().manages() {
+                return Err(Error::Forbidden(
+                    "only the creator, agents, admins and API keys remove others".to_owned(),
+                ));
+            }
+            if viewer.user_id() == Some(leaving) && change.thread.creator_id == Some(leaving) {
+                return Err(creator_stays());
+            }
+            if participant::remove(conn, change.access(), leaving).await? {
+                change.tell_thread(Fact::ParticipantRemoved(leaving));
+            } else {
+                return Err(Error::NotFound("participant"));
+            }
+            change.save(conn).await
+        })
+        .await?;
+    app.bus.publish(told.events());
+    Ok(access)
+}
+
+/// Lets the viewer leave a thread; its creator cannot.
+pub async fn leave(app: &Arc<App>, viewer: &Viewer, thread: &Ref<ThreadId>) -> Result<ThreadId> {
+    let Some(user) = viewer.user_id() else {
+        return Err(Error::Forbidden("an API key takes part in no thread".to_owned()));
+    };
+    let access = remove(app, viewer, thread, &Ref::Id(user)).await?;
+    Ok(access.thread().id)
+}
+
+/// Makes people participants within a change, each with whether to notify them, and tells of
+/// those who were none.
+pub async fn join(
+    conn: &mut Conn,
+    change: &mut Change,
+    users: &[(UserId, bool)],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    for joined in participant::add(conn, change.access(), users, now).await? {
+        change.tell_thread(Fact::ParticipantAdded(joined));
+    }
+    Ok(())
+}
+
+/// The users that a call names, all of them active members of the organization; those who are
+/// none are all named in the error.
+pub async fn members(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    names: &[Ref<UserId>],
+    path: &str,
+) -> Result<Vec<UserId>> {
+    if names.len() > MAX_NAMED {
+        return Err(Error::field(path, format!("at most {MAX_NAMED} at once")));
+    }
+    let found = user::ids_of(conn, names).await?;
+    let ids: Vec<UserId> = found.iter().flatten().copied().collect();
+    let active = organization::active_members(conn, organization, &ids).await?;
+    let mut faults = Faults::default();
+    for (index, user) in found.iter().enumerate() {
+        if !user.is_some_and(|user| active.contains(&user)) {
+            faults.add(format!("{path}.{index}"), "is not a member of the organization");
+        }
+    }
+    faults.finish()?;
+    let mut members = Vec::new();
+    for id in ids {
+        if !members.contains(&id) {
+            members.push(id);
+        }
+    }
+    Ok(members)
+}
+
+fn creator_stays() -> Error {
+    Error::Forbidden("the creator cannot leave the thread".to_owned())
+}

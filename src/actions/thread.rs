@@ -1,0 +1,408 @@
+//! Writes on threads: open, change, resolve.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::actions::change::Change;
+use crate::actions::message::{self, NewMessage};
+use crate::actions::{check, participant};
+use crate::app::App;
+use crate::auth::Viewer;
+use crate::db::access::{self, MessageAccess, OrganizationAccess, ThreadAccess};
+use crate::db::enums::Access;
+use crate::db::organization;
+use crate::db::pool::Conn;
+use crate::db::thread::{self, NewThread};
+use crate::error::{Error, Faults, Result};
+use crate::event::Fact;
+use crate::ids::{OrganizationId, Ref, ThreadId, UserId};
+
+/// A thread as somebody wants it.
+#[derive(Debug, Clone)]
+pub struct OpenThread {
+    /// The organization; none: the credential's.
+    pub organization: Option<Ref<OrganizationId>>,
+    /// What it is made of.
+    pub values: ThreadValues,
+    /// Who takes part, besides the viewer.
+    pub participants: Vec<Ref<UserId>>,
+    /// Who takes part and is notified; none: all participants.
+    pub subscribers: Option<Vec<Ref<UserId>>>,
+    /// The first message.
+    pub message: Option<NewMessage>,
+}
+
+/// What a thread is made of: with an externalId, the same values again are the same thread.
+#[derive(Debug, Clone, Serialize)]
+pub struct ThreadValues {
+    /// The backend's id.
+    pub external_id: Option<String>,
+    /// What it is about.
+    pub subject: String,
+    /// Where it belongs in the product.
+    pub url: Option<String>,
+    /// The backend's facts.
+    pub metadata: Option<Value>,
+    /// CSS classes.
+    pub extra_classnames: Option<String>,
+    /// Who sees it besides its participants.
+    #[serde(serialize_with = "access_text")]
+    pub access: Access,
+    /// The department that is written to.
+    pub department: Option<String>,
+    /// The page that is written from.
+    pub source_page: Option<String>,
+    /// The writer's language.
+    pub language: Option<String>,
+    /// The writer's program.
+    pub user_agent: Option<String>,
+}
+
+/// What to change of a thread. What is absent stays; an inner none clears.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateThread {
+    /// The backend's id.
+    pub external_id: Option<Option<String>>,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// Where it belongs in the product.
+    pub url: Option<Option<String>>,
+    /// The backend's facts, all of them.
+    pub metadata: Option<Value>,
+    /// CSS classes.
+    pub extra_classnames: Option<Option<String>>,
+    /// Who sees it besides its participants.
+    pub access: Option<Access>,
+    /// Resolve or reopen.
+    pub resolved: Option<bool>,
+    /// When it was resolved, by a backend; an inner none reopens.
+    pub resolved_at: Option<Option<DateTime<Utc>>>,
+    /// On whose behalf a backend does it.
+    pub actor: Option<Ref<UserId>>,
+}
+
+/// Opens a thread, with its first message if there is one: both or neither.
+pub async fn create(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    input: OpenThread,
+) -> Result<(ThreadAccess, Option<MessageAccess>)> {
+    let now = app.clock.now();
+    let mut faults = Faults::default();
+    check_input(&mut faults, "", viewer, &input);
+    faults.finish()?;
+    let mut conn = app.conn().await?;
+    let (thread, message, told) = conn
+        .transaction(async |conn| {
+            let (mut change, found) = open(conn, viewer, &input, now).await?;
+            // The same call again: its first message is found by its own externalId, if it has
+            // one, and is not sent twice if it has none.
+            let message = match (&input.message, found) {
+                (Some(new), Found::Now) => Some(message::post(conn, viewer, &mut change, new).await?),
+                (Some(new), Found::Before) if new.values.external_id.is_some() => {
+                    Some(message::post(conn, viewer, &mut change, new).await?)
+                }
+                _ => None,
+            };
+            let (thread, told) = change.save(conn).await?;
+            Ok::<_, Error>((thread, message, told))
+        })
+        .await?;
+    app.bus.publish(told.events());
+    let message = message.map(|message| thread.message(message)).transpose()?;
+    Ok((thread, message))
+}
+
+/// Changes a thread. Resolving and reopening leave an ACTION message that names who did it.
+pub async fn update(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    name: &Ref<ThreadId>,
+    input: UpdateThread,
+) -> Result<ThreadAccess> {
+    let now = app.clock.now();
+    check_update(viewer, &input)?;
+    let mut conn = app.conn().await?;
+    let (access, told) = conn
+        .transaction(async |conn| {
+            let mut change = Change::lock(conn, viewer, name, now).await?;
+            if let Some(actor) = &input.actor {
+                let organization = change.thread.organization_id;
+                let actor = std::slice::from_ref(actor);
+                let actor = participant::members(conn, organization, actor, "actorId").await?;
+                change.set_actor(actor.first().copied());
+            }
+            apply(&mut change, &input)?;
+            if let Some(at) = wanted_resolution(&change, &input) {
+                set_resolved(conn, &mut change, at).await?;
+            }
+            change.save(conn).await
+        })
+        .await?;
+    app.bus.publish(told.events());
+    Ok(access)
+}
+
+/// Whether a thread was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is new.
+    Now,
+    /// The same call made it earlier.
+    Before,
+}
+
+/// Opens a thread within a transaction, or finds the one that the same call opened before.
+pub async fn open(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    input: &OpenThread,
+    now: DateTime<Utc>,
+) -> Result<(Change, Found)> {
+    let organization =
+        access::organization_or_bound(conn, viewer, input.organization.as_ref()).await?;
+    let id = organization.organization().id;
+    let named = participant::members(conn, id, &input.participants, "participantIds").await?;
+    let subscribers = match &input.subscribers {
+        Some(names) => Some(participant::members(conn, id, names, "subscriberIds").await?),
+        None => None,
+    };
+    // From here on nobody else opens a thread in this organization: so the externalId is free
+    // if it is not found now, and the display number is not taken in vain.
+    let last_number = organization::lock_numbers(conn, id).await?;
+    let people = people(viewer, named, subscribers);
+    let input_hash = hash(&(&input.values, &people));
+    if let Some(external_id) = &input.values.external_id
+        && let Some(known) = thread::id_by_external_id(conn, &organization, external_id).await?
+    {
+        return find_same(conn, viewer, known, &input_hash, now).await;
+    }
+    let new = new_thread(viewer, &organization, input, last_number + 1, now);
+    let new = NewThread {
+        input_hash: input.values.external_id.as_ref().map(|_| input_hash),
+        ..new
+    };
+    let access = thread::insert(conn, viewer, &organization, &new).await?;
+    organization::set_last_number(conn, id, new.number).await?;
+    let mut change = Change::of(access, viewer.user_id(), now);
+    change.tell_thread(Fact::ThreadCreated);
+    if !people.is_empty() {
+        // Told by the creation itself.
+        crate::db::participant::add(conn, change.access(), &people, now).await?;
+    }
+    Ok((change, Found::Now))
+}
+
+/// The thread's side of a message into it: a resolved one is reopened, just before the message.
+pub async fn reopen(conn: &mut Conn, change: &mut Change) -> Result<()> {
+    if change.thread.resolved_at.is_some() {
+        set_resolved(conn, change, None).await?;
+    }
+    Ok(())
+}
+
+/// The faults of a thread that somebody wants to open; `prefix` is where it is in the input.
+pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &OpenThread) {
+    let at = |name: &str| format!("{prefix}{name}");
+    let values = &input.values;
+    check::external_id(faults, &at("externalId"), values.external_id.as_deref());
+    check::line(faults, &at("subject"), Some(&values.subject));
+    check::url(faults, &at("url"), values.url.as_deref());
+    check::metadata(faults, &at("metadata"), values.metadata.as_ref());
+    for (name, value, most) in [
+        ("extraClassnames", &values.extra_classnames, 255),
+        ("department", &values.department, 255),
+        ("sourcePage", &values.source_page, 2048),
+        ("language", &values.language, 255),
+        ("userAgent", &values.user_agent, 1024),
+    ] {
+        check::text(faults, &at(name), value.as_deref(), most);
+    }
+    if let Some(message) = &input.message {
+        message::check_input(faults, &at("message."), viewer, message);
+    }
+}
+
+/// SHA-256 of the values of a call, by which the same call again is known.
+pub fn hash(values: &impl Serialize) -> Vec<u8> {
+    let text = serde_json::to_vec(values).expect("plain values serialize");
+    digest::digest(&digest::SHA256, &text).as_ref().to_vec()
+}
+
+fn new_thread(
+    viewer: &Viewer,
+    organization: &OrganizationAccess,
+    input: &OpenThread,
+    number: i32,
+    now: DateTime<Utc>,
+) -> NewThread {
+    let values = input.values.clone();
+    NewThread {
+        id: ThreadId::generate(),
+        organization_id: organization.organization().id,
+        number,
+        external_id: values.external_id,
+        input_hash: None,
+        subject: values.subject,
+        url: values.url,
+        metadata: values.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        extra_classnames: values.extra_classnames,
+        access: values.access,
+        creator_id: viewer.user_id(),
+        department: values.department,
+        source_page: values.source_page,
+        language: values.language,
+        user_agent: values.user_agent,
+        clock_at: now,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// Who takes part in a new thread, and whether they are notified: the viewer, the participants,
+/// the subscribers.
+fn people(
+    viewer: &Viewer,
+    named: Vec<UserId>,
+    subscribers: Option<Vec<UserId>>,
+) -> Vec<(UserId, bool)> {
+    let notified = |id: UserId| subscribers.as_ref().is_none_or(|all| all.contains(&id));
+    let extra = subscribers.iter().flatten().copied();
+    let mut people: Vec<(UserId, bool)> = Vec::new();
+    for id in viewer.user_id().into_iter().chain(named).chain(extra) {
+        if people.iter().all(|(known, _)| *known != id) {
+            people.push((id, notified(id) || viewer.user_id() == Some(id)));
+        }
+    }
+    people
+}
+
+async fn find_same(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    known: ThreadId,
+    input_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<(Change, Found)> {
+    let taken = || Error::Conflict("externalId: is taken by another thread".to_owned());
+    let change = Change::lock(conn, viewer, &Ref::Id(known), now)
+        .await
+        .map_err(|_| taken())?;
+    if change.thread.input_hash.as_deref() == Some(input_hash) {
+        Ok((change, Found::Before))
+    } else {
+        Err(taken())
+    }
+}
+
+fn check_update(viewer: &Viewer, input: &UpdateThread) -> Result<()> {
+    let mut faults = Faults::default();
+    let flat = |value: &Option<Option<String>>| value.clone().flatten();
+    check::external_id(&mut faults, "externalId", flat(&input.external_id).as_deref());
+    check::line(&mut faults, "subject", input.subject.as_deref());
+    check::url(&mut faults, "url", flat(&input.url).as_deref());
+    check::metadata(&mut faults, "metadata", input.metadata.as_ref());
+    let classnames = flat(&input.extra_classnames);
+    check::short(&mut faults, "extraClassnames", classnames.as_deref());
+    faults.finish()?;
+    if !viewer.is_key() && (input.resolved_at.is_some() || input.actor.is_some()) {
+        return Err(Error::Forbidden(
+            "only an API key may set resolvedAt and actorId".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Everything but resolving: for those who manage the thread.
+fn apply(change: &mut Change, input: &UpdateThread) -> Result<()> {
+    let before = change.thread.clone();
+    let thread = &mut change.thread;
+    if let Some(external_id) = &input.external_id {
+        thread.external_id.clone_from(external_id);
+    }
+    if let Some(subject) = &input.subject {
+        thread.subject.clone_from(subject);
+    }
+    if let Some(url) = &input.url {
+        thread.url.clone_from(url);
+    }
+    if let Some(metadata) = &input.metadata {
+        thread.metadata.clone_from(metadata);
+    }
+    if let Some(classnames) = &input.extra_classnames {
+        thread.extra_classnames.clone_from(classnames);
+    }
+    if let Some(access) = input.access {
+        thread.access = access;
+    }
+    let asked = input.external_id.is_some()
+        || input.subject.is_some()
+        || input.url.is_some()
+        || input.metadata.is_some()
+        || input.extra_classnames.is_some()
+        || input.access.is_some();
+    if asked && !change.access().manages() {
+        return Err(Error::Forbidden(
+            "only the creator, agents, admins and API keys change the thread".to_owned(),
+        ));
+    }
+    if change.thread != before {
+        change.tell_thread(Fact::ThreadUpdated);
+    }
+    Ok(())
+}
+
+/// The resolution to store, if it differs from what is.
+fn wanted_resolution(change: &Change, input: &UpdateThread) -> Option<Option<DateTime<Utc>>> {
+    let is = change.thread.resolved_at;
+    let wanted = match (input.resolved_at, input.resolved) {
+        (Some(at), _) => at,
+        (None, Some(true)) => is.or(Some(change.now)),
+        (None, Some(false)) => None,
+        (None, None) => return None,
+    };
+    (wanted != is).then_some(wanted)
+}
+
+/// Resolves or reopens, and leaves an ACTION message if that is a change of state.
+pub async fn set_resolved(
+    conn: &mut Conn,
+    change: &mut Change,
+    at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    let changes_state = at.is_some() != change.thread.resolved_at.is_some();
+    change.thread.resolved_at = at;
+    change.tell_thread(Fact::ThreadUpdated);
+    if changes_state {
+        let action = if at.is_some() { "resolved" } else { "reopened" };
+        post_action(conn, change, action, at).await?;
+    }
+    Ok(())
+}
+
+async fn post_action(
+    conn: &mut Conn,
+    change: &mut Change,
+    action: &str,
+    at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    let name = match change.actor_id() {
+        Some(id) => crate::db::user::by_id(conn, id).await?.map(|user| user.name),
+        None => None,
+    };
+    let text = match name {
+        Some(name) => format!("{name} {action} this thread"),
+        None => format!("This thread was {action}"),
+    };
+    let metadata = serde_json::json!({ "action": action });
+    message::write_action(conn, change, text, metadata, at).await
+}
+
+fn access_text<S: serde::Serializer>(access: &Access, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(access.as_str())
+}

@@ -1,0 +1,82 @@
+//! What every request needs, behind one `Arc`: pool, bus, keys, clock, settings.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::keys::Keys;
+use crate::config::{Mode, Settings};
+use crate::db::pool::{Conn, Pool};
+use crate::error::{Error, Result};
+use crate::live::bus::Bus;
+
+/// The running server, as its parts see it.
+pub struct App {
+    /// The settings.
+    pub settings: Settings,
+    /// Development or production.
+    pub mode: Mode,
+    /// Connections to PostgreSQL.
+    pub pool: Pool,
+    /// What tells this node's subscribers that something happened.
+    pub bus: Arc<Bus>,
+    /// What verifies tokens.
+    pub keys: Keys,
+    /// The time.
+    pub clock: Clock,
+    /// Work that runs to its end even if its client hangs up; the end of the server waits for it.
+    pub writes: TaskTracker,
+    /// Open WebSockets; the end of the server waits for them.
+    pub sockets: TaskTracker,
+    /// Cancelled when the server is to end.
+    pub shutdown: CancellationToken,
+    /// The token that the explorer's page is given; only in development.
+    pub page_token: Option<String>,
+}
+
+impl App {
+    /// The parts put together.
+    pub fn new(settings: Settings, mode: Mode, pool: Pool, keys: Keys) -> Self {
+        Self {
+            settings,
+            mode,
+            pool,
+            bus: Arc::default(),
+            keys,
+            clock: Clock,
+            writes: TaskTracker::new(),
+            sockets: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            page_token: None,
+        }
+    }
+
+    /// A connection to PostgreSQL, waited for at most the pool's timeout.
+    pub async fn conn(&self) -> Result<Conn> {
+        self.pool.get().await.map_err(Error::internal)
+    }
+
+    /// Runs a write to its end, even if who asked for it goes away: a dropped transaction would
+    /// keep its locks until its connection is used again, and a publish would be left out.
+    pub async fn write<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.writes.spawn(work).await.map_err(Error::internal)?
+    }
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock;
+
+impl Clock {
+    /// The time now, in whole microseconds, which is what PostgreSQL keeps.
+    pub fn now(self) -> DateTime<Utc> {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        Utc::now().trunc_subsecs(6)
+    }
+}

@@ -1,0 +1,171 @@
+//! The closed sets of values that the database stores as text.
+
+use diesel::deserialize::{self, FromSql};
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::Text;
+use std::io::Write;
+
+macro_rules! text_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[diesel(sql_type = Text)]
+        pub enum $name {
+            $($(#[$case_doc])* $case),+
+        }
+
+        impl $name {
+            /// The text that stands for it in the database and in a token's claims.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$case => $text),+
+                }
+            }
+
+            /// Reads that text.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$case),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl ToSql<Text, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                out.write_all(self.as_str().as_bytes())?;
+                Ok(IsNull::No)
+            }
+        }
+
+        impl FromSql<Text, Pg> for $name {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                let text = std::str::from_utf8(value.as_bytes())?;
+                Self::parse(text).ok_or_else(|| format!("{text} is no {}", stringify!($name)).into())
+            }
+        }
+    };
+}
+
+text_enum!(
+    /// What a member of an organization is there.
+    Role {
+        /// Runs the organization.
+        Admin = "ADMIN",
+        /// Answers contacts.
+        Agent = "AGENT",
+        /// Works there.
+        Member = "MEMBER",
+        /// The outside customer.
+        Contact = "CONTACT",
+    }
+);
+
+impl Role {
+    /// Whether the role reads private notes and agents' threads.
+    pub fn is_staff(self) -> bool {
+        matches!(self, Self::Admin | Self::Agent)
+    }
+}
+
+text_enum!(
+    /// What a user is.
+    UserKind {
+        /// A human being.
+        Person = "PERSON",
+        /// A program that writes.
+        Bot = "BOT",
+        /// The product itself.
+        System = "SYSTEM",
+    }
+);
+
+text_enum!(
+    /// Who sees a thread besides its participants.
+    Access {
+        /// Nobody.
+        Participants = "PARTICIPANTS",
+        /// Agents and admins.
+        Agents = "AGENTS",
+        /// Everyone of the organization but contacts.
+        Organization = "ORGANIZATION",
+    }
+);
+
+text_enum!(
+    /// What kind of entry a message is.
+    MessageType {
+        /// Somebody wrote it.
+        User = "USER",
+        /// Something happened.
+        Action = "ACTION",
+    }
+);
+
+text_enum!(
+    /// How far a message has come; it only moves up.
+    MessageStatus {
+        /// Being written; its sender alone sees it.
+        Draft = "DRAFT",
+        /// On its way to an outside channel.
+        Sending = "SENDING",
+        /// In the thread.
+        Sent = "SENT",
+        /// On the reader's device.
+        Delivered = "DELIVERED",
+        /// Taken by the reader's program.
+        Received = "RECEIVED",
+        /// The reader's program confirmed it.
+        ReturnReceipt = "RETURN_RECEIPT",
+        /// Seen.
+        Seen = "SEEN",
+        /// An outside channel gave up on it.
+        Failed = "FAILED",
+    }
+);
+
+text_enum!(
+    /// What a message's content is.
+    ContentType {
+        /// Words.
+        Text = "TEXT",
+        /// A picture.
+        Image = "IMAGE",
+        /// Asks for a line.
+        InputText = "INPUT_TEXT",
+        /// Asks for a paragraph.
+        InputTextarea = "INPUT_TEXTAREA",
+        /// Asks for an e-mail address.
+        InputEmail = "INPUT_EMAIL",
+        /// Asks to choose.
+        InputSelect = "INPUT_SELECT",
+        /// Cards with buttons.
+        Cards = "CARDS",
+        /// A form.
+        Form = "FORM",
+        /// Links to articles.
+        Article = "ARTICLE",
+    }
+);
+
+text_enum!(
+    /// What an event tells.
+    EventKind {
+        /// A message was sent.
+        MessageCreated = "MESSAGE_CREATED",
+        /// A message changed.
+        MessageUpdated = "MESSAGE_UPDATED",
+        /// A message was deleted for good.
+        MessageRemoved = "MESSAGE_REMOVED",
+        /// The thread came to be.
+        ThreadCreated = "THREAD_CREATED",
+        /// Something about the thread changed.
+        ThreadUpdated = "THREAD_UPDATED",
+        /// Somebody joined.
+        ParticipantAdded = "PARTICIPANT_ADDED",
+        /// Somebody left or was removed.
+        ParticipantRemoved = "PARTICIPANT_REMOVED",
+    }
+);

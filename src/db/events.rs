@@ -1,0 +1,192 @@
+//! The log of every thread: appended last in the transaction that made the change, read in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{not, sql};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+
+use crate::db::access::ThreadAccess;
+use crate::db::enums::EventKind;
+use crate::db::message::{self, Message};
+use crate::db::pool::Conn;
+use crate::db::schema::events;
+use crate::db::watermark::OLDEST_RUNNING;
+use crate::error::{Error, Result};
+use crate::event::{Audience, Event, Fact};
+use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
+
+/// A row of the log.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = events)]
+struct Row {
+    thread_id: ThreadId,
+    seq: i64,
+    organization_id: OrganizationId,
+    kind: EventKind,
+    staff_only: bool,
+    actor_id: Option<UserId>,
+    message_id: Option<MessageId>,
+    user_id: Option<UserId>,
+    occurred_at: DateTime<Utc>,
+}
+
+/// A part of a thread's log.
+pub struct Stretch {
+    /// The events that can still be told.
+    pub events: Vec<Arc<Event>>,
+    /// The number of the first event that was there.
+    pub first_seq: Option<i64>,
+    /// The log was read up to here.
+    pub last_seq: i64,
+    /// Whether that was its end.
+    pub ended: bool,
+}
+
+/// Appends events, as the last statement of the transaction that made the change.
+pub async fn append(conn: &mut Conn, told: &[Event]) -> Result<(), diesel::result::Error> {
+    let rows: Vec<Row> = told.iter().map(row).collect();
+    diesel::insert_into(events::table)
+        .values(&rows)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The next stretch of a thread's log after a number, at most `limit` events.
+pub async fn after(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    seq: i64,
+    limit: i64,
+) -> Result<Stretch> {
+    let rows: Vec<Row> = events::table
+        .filter(events::thread_id.eq(access.thread().id))
+        .filter(events::seq.gt(seq))
+        .order(events::seq)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    let mut ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let messages: HashMap<MessageId, Arc<Message>> = message::by_ids(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|message| (message.id, Arc::new(message)))
+        .collect();
+    Ok(Stretch {
+        first_seq: rows.iter().next().map(|row| row.seq),
+        last_seq: rows.last().map_or(seq, |row| row.seq),
+        ended: i64::try_from(rows.len()).is_ok_and(|read| read < limit),
+        events: rows
+            .into_iter()
+            .filter_map(|row| event(row, &messages))
+            .collect::<Result<_>>()?,
+    })
+}
+
+/// The number of the newest event up to the thread's own that the viewer hears: a position that
+/// tells nothing of what happened beside it.
+pub async fn newest_heard(conn: &mut Conn, access: &ThreadAccess) -> Result<i64> {
+    if access.is_staff() {
+        return Ok(access.thread().seq);
+    }
+    Ok(events::table
+        .filter(events::thread_id.eq(access.thread().id))
+        .filter(events::seq.le(access.thread().seq))
+        .filter(not(events::staff_only))
+        .order(events::seq.desc())
+        .select(events::seq)
+        .first(conn)
+        .await
+        .optional()?
+        .unwrap_or(0))
+}
+
+/// The oldest transaction that may still be running.
+pub async fn oldest_running(conn: &mut Conn) -> Result<i64> {
+    Ok(diesel::select(sql::<BigInt>(OLDEST_RUNNING))
+        .get_result(conn)
+        .await?)
+}
+
+/// The threads that transactions from `since` on wrote to, each with its newest number among
+/// those, and the oldest transaction that may still be running.
+pub async fn written_since(
+    conn: &mut Conn,
+    since: i64,
+) -> Result<(Vec<(ThreadId, i64)>, i64)> {
+    // Read before the rows: a transaction that ends between the two statements is read again.
+    let running = oldest_running(conn).await?;
+    let written: Vec<(ThreadId, Option<i64>)> = events::table
+        .filter(events::xid.ge(since))
+        .group_by(events::thread_id)
+        .select((events::thread_id, diesel::dsl::max(events::seq)))
+        .load(conn)
+        .await?;
+    let written = written
+        .into_iter()
+        .filter_map(|(thread, seq)| Some((thread, seq?)))
+        .collect();
+    Ok((written, running))
+}
+
+fn row(event: &Event) -> Row {
+    Row {
+        thread_id: event.thread_id,
+        seq: event.seq,
+        organization_id: event.organization_id,
+        kind: event.fact.kind(),
+        staff_only: event.audience == Audience::Staff,
+        actor_id: event.actor_id,
+        message_id: event.fact.message_id(),
+        user_id: event.fact.user_id(),
+        occurred_at: event.occurred_at,
+    }
+}
+
+/// The event of a row. One about a message that has been deleted for good since is left out:
+/// the event of its deletion follows.
+fn event(row: Row, messages: &HashMap<MessageId, Arc<Message>>) -> Option<Result<Arc<Event>>> {
+    let message = || row.message_id.and_then(|id| messages.get(&id)).cloned();
+    let fact = match row.kind {
+        EventKind::MessageCreated => Fact::MessageCreated(message()?),
+        EventKind::MessageUpdated => Fact::MessageUpdated(message()?),
+        EventKind::MessageRemoved => match row.message_id {
+            Some(id) => Fact::MessageRemoved(id),
+            None => return Some(Err(incomplete(&row))),
+        },
+        EventKind::ThreadCreated => Fact::ThreadCreated,
+        EventKind::ThreadUpdated => Fact::ThreadUpdated,
+        EventKind::ParticipantAdded | EventKind::ParticipantRemoved => match row.user_id {
+            Some(id) if row.kind == EventKind::ParticipantAdded => Fact::ParticipantAdded(id),
+            Some(id) => Fact::ParticipantRemoved(id),
+            None => return Some(Err(incomplete(&row))),
+        },
+    };
+    Some(Ok(Arc::new(Event {
+        organization_id: row.organization_id,
+        thread_id: row.thread_id,
+        seq: row.seq,
+        fact,
+        actor_id: row.actor_id,
+        occurred_at: row.occurred_at,
+        audience: if row.staff_only {
+            Audience::Staff
+        } else {
+            Audience::Everyone
+        },
+    })))
+}
+
+fn incomplete(row: &Row) -> Error {
+    Error::internal(format!(
+        "event {} of {} lacks what its kind needs",
+        row.seq, row.thread_id
+    ))
+}

@@ -1,0 +1,333 @@
+//! Lists of messages: of a thread, of drafts, over all threads; first, latest, first unread.
+
+use std::collections::HashMap;
+
+use diesel::dsl::not;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::auth::Viewer;
+use crate::db::access::{ThreadAccess, visible_messages, visible_threads};
+use crate::db::enums::{MessageStatus, MessageType};
+use crate::db::message::Message;
+use crate::db::page::{Key, Page, Slice, beyond};
+use crate::db::pool::Conn;
+use crate::db::schema::{messages, threads};
+use crate::db::thread::Range;
+use crate::error::Result;
+use crate::ids::{OrganizationId, ThreadId, UserId};
+
+/// Which messages a list over several threads holds, of those that the viewer sees.
+#[derive(Debug, Clone, Default)]
+pub struct MessageFilter {
+    /// Of this organization.
+    pub organization: Option<OrganizationId>,
+    /// Of this thread.
+    pub thread: Option<ThreadId>,
+    /// By this sender.
+    pub sender: Option<UserId>,
+    /// Of this type.
+    pub message_type: Option<MessageType>,
+    /// Private notes, or none of them.
+    pub private: Option<bool>,
+    /// With all of these pairs.
+    pub metadata: Option<Value>,
+    /// In threads with all of these pairs.
+    pub thread_metadata: Option<Value>,
+    /// Sent within.
+    pub sent_at: Range,
+    /// Deleted ones too.
+    pub include_deleted: bool,
+}
+
+/// A page of a thread's messages, oldest first: tombstones in their places, the viewer's own
+/// drafts at the end.
+pub async fn in_thread(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    page: &Page<i64>,
+) -> Result<Slice<Message>> {
+    const ORDER: &str = "messages.place_at, messages.place_seq";
+    let mut query = messages::table
+        .filter(messages::thread_id.eq(access.thread().id))
+        .filter(access.listed_messages())
+        .select(Message::as_select())
+        .limit(page.probe())
+        .into_boxed();
+    if let Some(key) = &page.after {
+        query = query.filter(beyond::<BigInt, _>(ORDER, ">", key));
+    }
+    if let Some(key) = &page.before {
+        query = query.filter(beyond::<BigInt, _>(ORDER, "<", key));
+    }
+    query = if page.backward {
+        query.order((messages::place_at.desc(), messages::place_seq.desc()))
+    } else {
+        query.order((messages::place_at.asc(), messages::place_seq.asc()))
+    };
+    Ok(page.cut(query.load(conn).await?))
+}
+
+/// How many drafts of his own the viewer finds in a thread.
+pub async fn draft_count(conn: &mut Conn, access: &ThreadAccess) -> Result<i64> {
+    let Some(user) = access.viewer_id() else {
+        return Ok(0);
+    };
+    Ok(messages::table
+        .filter(messages::thread_id.eq(access.thread().id))
+        .filter(messages::sender_id.eq(user))
+        .filter(messages::status.eq(MessageStatus::Draft))
+        .count()
+        .get_result(conn)
+        .await?)
+}
+
+/// A page of a person's drafts in threads that he still sees, oldest first.
+pub async fn drafts(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    user: UserId,
+    page: &Page<Uuid>,
+) -> Result<Slice<Message>> {
+    const ORDER: &str = "messages.created_at, messages.id";
+    let mut query = drafts_of(viewer, user)
+        .select(Message::as_select())
+        .limit(page.probe());
+    if let Some(key) = &page.after {
+        query = query.filter(beyond::<SqlUuid, _>(ORDER, ">", key));
+    }
+    if let Some(key) = &page.before {
+        query = query.filter(beyond::<SqlUuid, _>(ORDER, "<", key));
+    }
+    query = if page.backward {
+        query.order((messages::created_at.desc(), messages::id.desc()))
+    } else {
+        query.order((messages::created_at.asc(), messages::id.asc()))
+    };
+    Ok(page.cut(query.load(conn).await?))
+}
+
+/// How many there are.
+pub async fn drafts_count(conn: &mut Conn, viewer: &Viewer, user: UserId) -> Result<i64> {
+    Ok(drafts_of(viewer, user).count().get_result(conn).await?)
+}
+
+/// A draft's place in that list.
+pub fn draft_key(message: &Message) -> Key<Uuid> {
+    Key {
+        at: message.created_at,
+        tie: message.id.uuid(),
+    }
+}
+
+/// A page of sent messages over all threads that the viewer sees, by the time of sending.
+pub async fn anywhere(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    filter: &MessageFilter,
+    descending: bool,
+    page: &Page<Uuid>,
+) -> Result<Slice<Message>> {
+    const ORDER: &str = "messages.sent_at, messages.id";
+    let (behind, before) = if descending { ("<", ">") } else { (">", "<") };
+    let mut query = filtered(viewer, filter)
+        .select(Message::as_select())
+        .limit(page.probe());
+    if let Some(key) = &page.after {
+        query = query.filter(beyond::<SqlUuid, _>(ORDER, behind, key));
+    }
+    if let Some(key) = &page.before {
+        query = query.filter(beyond::<SqlUuid, _>(ORDER, before, key));
+    }
+    query = if descending == page.backward {
+        query.order((messages::sent_at.asc(), messages::id.asc()))
+    } else {
+        query.order((messages::sent_at.desc(), messages::id.desc()))
+    };
+    Ok(page.cut(query.load(conn).await?))
+}
+
+/// How many there are.
+pub async fn anywhere_count(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    filter: &MessageFilter,
+) -> Result<i64> {
+    Ok(filtered(viewer, filter).count().get_result(conn).await?)
+}
+
+/// A sent message's place in that list.
+pub fn anywhere_key(message: &Message) -> Key<Uuid> {
+    Key {
+        at: message.place_at,
+        tie: message.id.uuid(),
+    }
+}
+
+/// One message of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// The oldest.
+    First,
+    /// The newest.
+    Latest,
+    /// The oldest one by somebody else that the viewer has not seen.
+    FirstUnread,
+}
+
+/// That message of each of these threads: sent, not deleted, seen by the viewer.
+pub async fn pick(
+    conn: &mut Conn,
+    threads: &[ThreadAccess],
+    pick: Pick,
+) -> Result<HashMap<ThreadId, Message>> {
+    let (unread, direction) = match pick {
+        Pick::First => ("", "ASC"),
+        Pick::Latest => ("", "DESC"),
+        Pick::FirstUnread => (
+            "AND sender_id IS DISTINCT FROM t.viewer AND NOT EXISTS (SELECT FROM watermarks w
+               WHERE w.thread_id = t.id AND w.user_id = t.viewer
+               AND (w.seen_at, w.seen_seq) >= (messages.place_at, messages.place_seq))",
+            "ASC",
+        ),
+    };
+    let query = format!(
+        "SELECT m.* FROM unnest($1, $2, $3) AS t (id, staff, viewer)
+         CROSS JOIN LATERAL (
+           SELECT * FROM messages
+           WHERE thread_id = t.id AND status <> 'DRAFT' AND deleted_at IS NULL
+             AND (t.staff OR NOT private) {unread}
+           ORDER BY place_at {direction}, place_seq {direction} LIMIT 1
+         ) m"
+    );
+    let ids: Vec<ThreadId> = threads.iter().map(|access| access.thread().id).collect();
+    let staff: Vec<bool> = threads.iter().map(ThreadAccess::is_staff).collect();
+    let viewers: Vec<Option<UserId>> = threads.iter().map(ThreadAccess::viewer_id).collect();
+    let found: Vec<Message> = diesel::sql_query(query)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Bool>, _>(staff)
+        .bind::<Array<Nullable<SqlUuid>>, _>(viewers)
+        .load(conn)
+        .await?;
+    Ok(found
+        .into_iter()
+        .map(|message| (message.thread_id, message))
+        .collect())
+}
+
+/// When the newest messages of a thread were sent that are neither drafts nor deleted: the
+/// newest public one, and the newest one of all.
+pub async fn newest_times(
+    conn: &mut Conn,
+    thread: ThreadId,
+) -> Result<(
+    Option<chrono::DateTime<chrono::Utc>>,
+    Option<chrono::DateTime<chrono::Utc>>,
+)> {
+    let sent = || {
+        messages::table
+            .filter(messages::thread_id.eq(thread))
+            .filter(messages::status.ne(MessageStatus::Draft))
+            .filter(messages::deleted_at.is_null())
+            .order((messages::place_at.desc(), messages::place_seq.desc()))
+            .select(messages::place_at)
+    };
+    let public = sent()
+        .filter(not(messages::private))
+        .first(conn)
+        .await
+        .optional()?;
+    let any = sent().first(conn).await.optional()?;
+    Ok((public, any))
+}
+
+fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, diesel::pg::Pg> {
+    messages::table
+        .filter(messages::sender_id.eq(user))
+        .filter(messages::status.eq(MessageStatus::Draft))
+        .filter(messages::thread_id.eq_any(
+            threads::table
+                .filter(visible_threads(viewer))
+                .select(threads::id),
+        ))
+        .into_boxed()
+}
+
+fn filtered(
+    viewer: &Viewer,
+    filter: &MessageFilter,
+) -> messages::BoxedQuery<'static, diesel::pg::Pg> {
+    let mut query = messages::table
+        .filter(visible_messages(viewer))
+        .into_boxed();
+    if let Some(organization) = filter.organization {
+        query = query.filter(messages::organization_id.eq(organization));
+    }
+    if let Some(thread) = filter.thread {
+        query = query.filter(messages::thread_id.eq(thread));
+    }
+    if let Some(sender) = filter.sender {
+        query = query.filter(messages::sender_id.eq(sender));
+    }
+    if let Some(message_type) = filter.message_type {
+        query = query.filter(messages::type_.eq(message_type));
+    }
+    if let Some(private) = filter.private {
+        query = query.filter(messages::private.eq(private));
+    }
+    if let Some(metadata) = &filter.metadata {
+        query = query.filter(messages::metadata.contains(metadata.clone()));
+    }
+    if let Some(metadata) = &filter.thread_metadata {
+        query = query.filter(messages::thread_id.eq_any(
+            threads::table
+                .filter(threads::metadata.contains(metadata.clone()))
+                .select(threads::id),
+        ));
+    }
+    if let Some(from) = filter.sent_at.from {
+        query = query.filter(messages::sent_at.ge(from));
+    }
+    if let Some(to) = filter.sent_at.to {
+        query = query.filter(messages::sent_at.le(to));
+    }
+    if !filter.include_deleted {
+        query = query.filter(messages::deleted_at.is_null());
+    }
+    query
+}
+
+/// For each of these places of a thread the newest message up to it that the viewer finds sent.
+pub async fn at_places(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    places: &[Key<i64>],
+) -> Result<Vec<Option<Message>>> {
+    let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|place| (place.at, place.tie)).unzip();
+    let found: Vec<Message> = diesel::sql_query(
+        "SELECT DISTINCT m.* FROM unnest($1, $2) AS p (at, seq)
+         CROSS JOIN LATERAL (
+           SELECT * FROM messages
+           WHERE thread_id = $3 AND status <> 'DRAFT' AND ($4 OR NOT private)
+             AND (place_at, place_seq) <= (p.at, p.seq)
+           ORDER BY place_at DESC, place_seq DESC LIMIT 1
+         ) m",
+    )
+    .bind::<Array<Timestamptz>, _>(at)
+    .bind::<Array<BigInt>, _>(seq)
+    .bind::<SqlUuid, _>(access.thread().id)
+    .bind::<Bool, _>(access.is_staff())
+    .load(conn)
+    .await?;
+    let newest_up_to = |place: &Key<i64>| {
+        found
+            .iter()
+            .filter(|message| (message.place_at, message.place_seq) <= (place.at, place.tie))
+            .max_by_key(|message| (message.place_at, message.place_seq))
+            .cloned()
+    };
+    Ok(places.iter().map(newest_up_to).collect())
+}

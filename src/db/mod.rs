@@ -1,0 +1,34 @@
+//! PostgreSQL: rows and queries by noun. The only place that speaks SQL.
+//!
+//! Never decides what a write means (`actions`), nor how a row looks to a client (`graphql`).
+
+pub mod pool;
+
+#[expect(missing_docs, reason = "generated")]
+pub mod schema;
+
+pub mod enums;
+
+pub mod access;
+
+pub mod page;
+
+pub mod organization;
+
+pub mod user;
+
+pub mod thread;
+
+pub mod participant;
+
+pub mod message;
+
+pub mod message_list;
+
+pub mod reaction;
+
+pub mod watermark;
+
+pub mod events;
+
+pub mod api_key;

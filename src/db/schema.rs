@@ -1,0 +1,179 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        organization_id -> Nullable<Uuid>,
+        name -> Text,
+        secret_hash -> Bytea,
+        created_at -> Timestamptz,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    events (thread_id, seq) {
+        thread_id -> Uuid,
+        seq -> Int8,
+        organization_id -> Uuid,
+        kind -> Text,
+        staff_only -> Bool,
+        actor_id -> Nullable<Uuid>,
+        message_id -> Nullable<Uuid>,
+        user_id -> Nullable<Uuid>,
+        occurred_at -> Timestamptz,
+        xid -> Int8,
+    }
+}
+
+diesel::table! {
+    memberships (organization_id, user_id) {
+        organization_id -> Uuid,
+        user_id -> Uuid,
+        role -> Text,
+        decided_at -> Timestamptz,
+        removed_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    messages (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        thread_id -> Uuid,
+        seq -> Nullable<Int8>,
+        place_at -> Timestamptz,
+        place_seq -> Int8,
+        external_id -> Nullable<Text>,
+        input_hash -> Nullable<Bytea>,
+        sender_id -> Nullable<Uuid>,
+        #[sql_name = "type"]
+        type_ -> Text,
+        content_type -> Text,
+        body -> Text,
+        body_html -> Nullable<Text>,
+        plaintext -> Text,
+        private -> Bool,
+        status -> Text,
+        url -> Nullable<Text>,
+        icon_url -> Nullable<Text>,
+        extra_classnames -> Nullable<Text>,
+        metadata -> Jsonb,
+        reply_to_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        sent_at -> Nullable<Timestamptz>,
+        updated_at -> Nullable<Timestamptz>,
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    organizations (id) {
+        id -> Uuid,
+        external_id -> Nullable<Text>,
+        name -> Text,
+        metadata -> Jsonb,
+        last_thread_number -> Int4,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    participants (thread_id, user_id) {
+        thread_id -> Uuid,
+        user_id -> Uuid,
+        organization_id -> Uuid,
+        subscribed -> Bool,
+        joined_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    reactions (message_id, user_id, emoji) {
+        organization_id -> Uuid,
+        message_id -> Uuid,
+        user_id -> Uuid,
+        emoji -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    threads (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        number -> Int4,
+        external_id -> Nullable<Text>,
+        input_hash -> Nullable<Bytea>,
+        subject -> Text,
+        url -> Nullable<Text>,
+        metadata -> Jsonb,
+        extra_classnames -> Nullable<Text>,
+        access -> Text,
+        creator_id -> Nullable<Uuid>,
+        department -> Nullable<Text>,
+        source_page -> Nullable<Text>,
+        language -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        seq -> Int8,
+        clock_at -> Timestamptz,
+        user_message_count -> Int4,
+        action_message_count -> Int4,
+        deleted_message_count -> Int4,
+        private_message_count -> Int4,
+        private_deleted_count -> Int4,
+        last_message_at -> Nullable<Timestamptz>,
+        staff_message_at -> Nullable<Timestamptz>,
+        sort_at -> Timestamptz,
+        staff_sort_at -> Timestamptz,
+        resolved_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        external_id -> Nullable<Text>,
+        kind -> Text,
+        name -> Text,
+        email -> Nullable<Text>,
+        avatar_url -> Nullable<Text>,
+        metadata -> Jsonb,
+        profile_set_at -> Timestamptz,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    watermarks (thread_id, user_id) {
+        thread_id -> Uuid,
+        user_id -> Uuid,
+        organization_id -> Uuid,
+        seen_at -> Timestamptz,
+        seen_seq -> Int8,
+        moved_at -> Timestamptz,
+        xid -> Int8,
+    }
+}
+
+diesel::joinable!(api_keys -> organizations (organization_id));
+diesel::joinable!(events -> organizations (organization_id));
+diesel::joinable!(memberships -> organizations (organization_id));
+diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(threads -> organizations (organization_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    api_keys,
+    events,
+    memberships,
+    messages,
+    organizations,
+    participants,
+    reactions,
+    threads,
+    users,
+    watermarks,
+);

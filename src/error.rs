@@ -1,0 +1,155 @@
+//! Every way to fail: a code for programs, a message for people, the fields at fault.
+//!
+//! Never carries an internal cause to a client: it is logged once, under a request id.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_graphql::{ErrorExtensionValues, Value};
+use uuid::Uuid;
+
+/// What a function of this crate answers when it can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One input field at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where in the input: `message.body`, `participantIds.2`.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A failure. It has no `Display` on purpose: async-graphql turns whatever has one into an error
+/// message for clients.
+#[derive(Debug, Clone)]
+pub enum Error {
+    /// No credential, or a bad, expired or revoked one.
+    Unauthenticated(String),
+    /// The viewer sees it, but may not do this.
+    Forbidden(String),
+    /// Unknown, or not the viewer's to see; holds the kind, as in "message not found".
+    NotFound(&'static str),
+    /// The input breaks a rule; names every field at fault.
+    BadUserInput(Vec<FieldError>),
+    /// The state of things does not allow it.
+    Conflict(String),
+    /// A message of this type may not be made by this viewer.
+    InvalidMessageType(String),
+    /// Anything else. Logged, never shown.
+    Internal(Arc<dyn fmt::Debug + Send + Sync>),
+}
+
+impl Error {
+    /// Bad input in one field.
+    pub fn field(path: impl Into<String>, message: impl Into<String>) -> Self {
+        let (path, message) = (path.into(), message.into());
+        Self::BadUserInput(vec![FieldError { path, message }])
+    }
+
+    /// An internal failure with its cause, for the log.
+    pub fn internal(cause: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Self::Internal(Arc::new(cause))
+    }
+
+    /// The value of `extensions.code`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated(_) => "UNAUTHENTICATED",
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::BadUserInput(_) => "BAD_USER_INPUT",
+            Self::Conflict(_) => "CONFLICT",
+            Self::InvalidMessageType(_) => "INVALID_MESSAGE_TYPE",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+
+    /// The message for people.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Unauthenticated(message)
+            | Self::Forbidden(message)
+            | Self::Conflict(message)
+            | Self::InvalidMessageType(message) => message.clone(),
+            Self::NotFound(kind) => format!("{kind} not found"),
+            Self::BadUserInput(fields) => fields
+                .iter()
+                .map(|field| format!("{}: {}", field.path, field.message))
+                .collect::<Vec<_>>()
+                .join("; "),
+            Self::Internal(_) => "internal error".to_owned(),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(cause: diesel::result::Error) -> Self {
+        Self::internal(cause)
+    }
+}
+
+/// Whether a failed statement broke the unique constraint of this name.
+pub fn broke_unique(error: &diesel::result::Error, constraint: &str) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error as Sql};
+    matches!(error, Sql::DatabaseError(DatabaseErrorKind::UniqueViolation, info) if info.constraint_name() == Some(constraint))
+}
+
+impl From<Error> for async_graphql::Error {
+    fn from(error: Error) -> Self {
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", error.code());
+        match &error {
+            Error::BadUserInput(fields) => extensions.set("fields", fields_value(fields)),
+            Error::Internal(cause) => {
+                let request_id = Uuid::now_v7().to_string();
+                tracing::error!(request_id, ?cause, "internal error");
+                extensions.set("requestId", request_id);
+            }
+            _ => {}
+        }
+        let mut shown = Self::new(error.message());
+        shown.extensions = Some(extensions);
+        shown
+    }
+}
+
+fn fields_value(fields: &[FieldError]) -> Value {
+    let entry = |field: &FieldError| {
+        Value::Object(
+            [
+                (async_graphql::Name::new("path"), Value::from(&field.path)),
+                (
+                    async_graphql::Name::new("message"),
+                    Value::from(&field.message),
+                ),
+            ]
+            .into_iter()
+            .collect(),
+        )
+    };
+    Value::List(fields.iter().map(entry).collect())
+}
+
+/// Gathers the faults of one input, so that a client learns of all of them at once.
+#[derive(Debug, Default)]
+pub struct Faults {
+    found: Vec<FieldError>,
+}
+
+impl Faults {
+    /// Notes that a field is at fault.
+    pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        let (path, message) = (path.into(), message.into());
+        self.found.push(FieldError { path, message });
+    }
+
+    /// Ends the check: an error if anything was found.
+    pub fn finish(self) -> Result<()> {
+        if self.found.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::BadUserInput(self.found))
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The closed sets of values, as the schema names them.
+
+use async_graphql::Enum;
+
+use crate::db::enums;
+use crate::db::thread::ThreadOrder as DbThreadOrder;
+
+/// What a user is within one organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::Role")]
+pub enum Role {
+    /// Runs the organization: sees agents' threads, decides who belongs to it, deletes for good.
+    Admin,
+    /// Answers contacts: sees agents' threads and private notes.
+    Agent,
+    /// Works there: sees the threads he takes part in and those open to the organization.
+    Member,
+    /// The outside customer: sees only the threads he takes part in, and no private notes.
+    Contact,
+}
+
+/// What a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::UserKind")]
+pub enum UserKind {
+    /// A human being.
+    Person,
+    /// A program that writes.
+    Bot,
+    /// The product itself.
+    System,
+}
+
+/// Who sees a thread besides its participants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::Access")]
+pub enum ThreadAccess {
+    /// Nobody.
+    Participants,
+    /// Every agent and admin of the organization.
+    Agents,
+    /// Everyone of the organization but contacts.
+    Organization,
+}
+
+/// Where a thread stands in the viewer's inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum ThreadInboxState {
+    /// Somebody else wrote what the viewer has not seen.
+    Unread,
+    /// The viewer has seen everything.
+    Read,
+    /// The viewer does not want to hear of it.
+    Hidden,
+}
+
+/// What kind of entry a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::MessageType")]
+pub enum MessageType {
+    /// Somebody wrote it.
+    User,
+    /// Something happened: made by the server, or by an API key.
+    Action,
+}
+
+/// How far a message has come. It only moves up; FAILED is left by a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::MessageStatus")]
+pub enum MessageStatus {
+    /// Being written; only its sender sees it.
+    Draft,
+    /// On its way to an outside channel.
+    Sending,
+    /// In the thread.
+    Sent,
+    /// On the reader's device.
+    Delivered,
+    /// Taken by the reader's program.
+    Received,
+    /// Confirmed by the reader's program.
+    ReturnReceipt,
+    /// Seen.
+    Seen,
+    /// An outside channel gave up on it.
+    Failed,
+}
+
+/// Whether a new message is sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum NewMessageStatus {
+    /// Kept for its sender alone, until `sendMessage`.
+    Draft,
+    /// Sent.
+    Sent,
+}
+
+/// What a message's content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::ContentType")]
+pub enum ContentType {
+    /// Words.
+    Text,
+    /// A picture.
+    Image,
+    /// Asks for a line.
+    InputText,
+    /// Asks for a paragraph.
+    InputTextarea,
+    /// Asks for an e-mail address.
+    InputEmail,
+    /// Asks to choose.
+    InputSelect,
+    /// Cards with buttons.
+    Cards,
+    /// A form.
+    Form,
+    /// Links to articles.
+    Article,
+}
+
+/// The order of a list of threads. A thread without messages stands where it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum ThreadOrder {
+    /// The newest message first.
+    LastMessageDesc,
+    /// The newest message last.
+    LastMessageAsc,
+    /// The newest thread first.
+    CreatedDesc,
+    /// The newest thread last.
+    CreatedAsc,
+}
+
+impl From<ThreadOrder> for DbThreadOrder {
+    fn from(order: ThreadOrder) -> Self {
+        use ThreadOrder::{CreatedAsc, CreatedDesc, LastMessageDesc};
+        Self {
+            by_creation: matches!(order, CreatedAsc | CreatedDesc),
+            descending: matches!(order, LastMessageDesc | CreatedDesc),
+        }
+    }
+}
+
+/// The order of a list of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum MessageOrder {
+    /// The oldest first.
+    SentAsc,
+    /// The newest first.
+    SentDesc,
+}

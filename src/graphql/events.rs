@@ -1,0 +1,248 @@
+//! What happens, as it happens.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Interface, Object, Subscription as GraphqlSubscription};
+use futures_util::{Stream, StreamExt};
+
+use crate::db::access::ThreadAccess;
+use crate::db::message as db;
+use crate::error::{Error, Result};
+use crate::event::Fact;
+use crate::graphql::context::Ask;
+use crate::graphql::message::Message;
+use crate::graphql::scalars::DateTime;
+use crate::graphql::thread::{self, Thread};
+use crate::graphql::user::{self, User};
+use crate::ids::{Ref, UserId};
+use crate::live::feed::{Feed, Occurrence, What};
+
+/// What all events have in common.
+struct Common {
+    access: ThreadAccess,
+    actor: Option<UserId>,
+    cursor: String,
+    at: DateTime,
+}
+
+macro_rules! thread_event {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* } $($resolvers:tt)*) => {
+        $(#[$doc])*
+        pub struct $name {
+            common: Common,
+            $($field: $type),*
+        }
+
+        #[Object]
+        impl $name {
+            /// The position behind this event: hand it to `threadEvents(after:)` to go on there.
+            async fn cursor(&self) -> &str {
+                &self.common.cursor
+            }
+
+            /// When it happened.
+            async fn occurred_at(&self) -> DateTime {
+                self.common.at
+            }
+
+            /// The thread as it is now; null once it is deleted.
+            async fn thread(&self, ctx: &Context<'_>) -> Result<Option<Thread>> {
+                // The row is read anew; what the subscriber may see of it was proven for this
+                // event, which may be long after the request began.
+                thread::load(ctx, &self.common.access).await
+            }
+
+            /// Who did it; null: a backend or the server.
+            async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+                match self.common.actor {
+                    Some(id) => user::load(ctx, id).await,
+                    None => Ok(None),
+                }
+            }
+
+            $($resolvers)*
+        }
+    };
+}
+
+thread_event!(
+    /// A message was sent.
+    MessageCreated { message: Arc<db::Message> }
+
+    /// The message.
+    async fn message(&self) -> Result<Message> {
+        self.common.access.message(Arc::clone(&self.message)).map(Message::new)
+    }
+);
+
+thread_event!(
+    /// A message was edited, reacted to, deleted or restored.
+    MessageUpdated { message: Arc<db::Message> }
+
+    /// The message.
+    async fn message(&self) -> Result<Message> {
+        self.common.access.message(Arc::clone(&self.message)).map(Message::new)
+    }
+);
+
+thread_event!(
+    /// A message was deleted for good.
+    MessageRemoved { message_id: ID }
+
+    /// The id that it had.
+    async fn message_id(&self) -> &ID {
+        &self.message_id
+    }
+);
+
+thread_event!(
+    /// The thread was opened.
+    ThreadCreated {}
+);
+
+thread_event!(
+    /// Something about the thread itself changed.
+    ThreadUpdated {}
+);
+
+thread_event!(
+    /// Somebody joined.
+    ParticipantAdded { user_id: UserId }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        user::load(ctx, self.user_id).await?.ok_or(Error::NotFound("user"))
+    }
+);
+
+thread_event!(
+    /// Somebody left or was removed.
+    ParticipantRemoved { user_id: UserId }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        user::load(ctx, self.user_id).await?.ok_or(Error::NotFound("user"))
+    }
+);
+
+thread_event!(
+    /// Somebody has seen the thread up to a message. Of many moves within a moment only the
+    /// latest is told.
+    ThreadSeen { user_id: UserId, up_to: Option<Arc<db::Message>> }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        user::load(ctx, self.user_id).await?.ok_or(Error::NotFound("user"))
+    }
+
+    /// The newest message seen, of those that the viewer may see.
+    async fn up_to(&self) -> Result<Option<Message>> {
+        let prove = |row| self.common.access.message(row).map(Message::new);
+        self.up_to.clone().map(prove).transpose()
+    }
+);
+
+thread_event!(
+    /// The position that was asked for can no longer be served: read the state again, then go on
+    /// from this event's cursor. What happens from here on follows.
+    ResyncRequired { reason: &'static str }
+
+    /// Why.
+    async fn reason(&self) -> &str {
+        self.reason
+    }
+);
+
+/// Something that happened in a thread.
+#[derive(Interface)]
+#[graphql(
+    field(name = "cursor", ty = "&str", desc = "The position behind this event: hand it to `threadEvents(after:)` to go on there."),
+    field(name = "occurred_at", ty = "DateTime", desc = "When it happened."),
+    field(name = "thread", ty = "Option<Thread>", desc = "The thread as it is now; null once it is deleted."),
+    field(name = "actor", ty = "Option<User>", desc = "Who did it; null: a backend or the server.")
+)]
+pub enum ThreadEvent {
+    /// A message was sent.
+    MessageCreated(MessageCreated),
+    /// A message changed.
+    MessageUpdated(MessageUpdated),
+    /// A message was deleted for good.
+    MessageRemoved(MessageRemoved),
+    /// The thread was opened.
+    ThreadCreated(ThreadCreated),
+    /// The thread changed.
+    ThreadUpdated(ThreadUpdated),
+    /// Somebody joined.
+    ParticipantAdded(ParticipantAdded),
+    /// Somebody left.
+    ParticipantRemoved(ParticipantRemoved),
+    /// Somebody has seen it.
+    ThreadSeen(ThreadSeen),
+    /// A position cannot be served.
+    ResyncRequired(ResyncRequired),
+}
+
+impl From<Occurrence> for ThreadEvent {
+    fn from(occurrence: Occurrence) -> Self {
+        let Occurrence { what, position, at, access } = occurrence;
+        let mut common = Common {
+            cursor: position.encode(access.thread().id),
+            at: DateTime(at),
+            actor: None,
+            access,
+        };
+        let event = match what {
+            What::Resync(reason) => return Self::ResyncRequired(ResyncRequired { common, reason }),
+            What::Seen(user_id, up_to) => {
+                common.actor = Some(user_id);
+                return Self::ThreadSeen(ThreadSeen { common, user_id, up_to });
+            }
+            What::Event(event) => event,
+        };
+        common.actor = event.actor_id;
+        match event.fact.clone() {
+            Fact::MessageCreated(message) => Self::MessageCreated(MessageCreated { common, message }),
+            Fact::MessageUpdated(message) => Self::MessageUpdated(MessageUpdated { common, message }),
+            Fact::MessageRemoved(id) => Self::MessageRemoved(MessageRemoved {
+                common,
+                message_id: id.to_string().into(),
+            }),
+            Fact::ThreadCreated => Self::ThreadCreated(ThreadCreated { common }),
+            Fact::ThreadUpdated => Self::ThreadUpdated(ThreadUpdated { common }),
+            Fact::ParticipantAdded(user_id) => {
+                Self::ParticipantAdded(ParticipantAdded { common, user_id })
+            }
+            Fact::ParticipantRemoved(user_id) => {
+                Self::ParticipantRemoved(ParticipantRemoved { common, user_id })
+            }
+        }
+    }
+}
+
+/// What can be followed.
+pub struct Subscription;
+
+#[GraphqlSubscription]
+impl Subscription {
+    /// What happens in a thread. Without `after`: from now on. With it: everything after that
+    /// position, in order, each once, then what happens. A position that can no longer be served
+    /// gives one ResyncRequired first. Ends with NOT_FOUND when the viewer loses the thread.
+    async fn thread_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The thread's id or externalId.")] thread_id: ID,
+        #[graphql(desc = "The cursor of an event, or of the thread.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<ThreadEvent>> + use<>> {
+        let session = ctx.session()?;
+        let feed = Feed::open(
+            Arc::clone(ctx.app()),
+            session.credential.clone(),
+            session.viewer.clone(),
+            &Ref::parse(&thread_id),
+            after.as_deref(),
+        )
+        .await?;
+        ctx.say_started();
+        Ok(feed.into_stream().map(|told| told.map(ThreadEvent::from)))
+    }
+}

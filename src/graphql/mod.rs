@@ -1,0 +1,80 @@
+//! The schema: one file per noun, thin. Decodes ids, calls one action or one query, wraps rows.
+//!
+//! Never speaks SQL and never decides who may see what. The words here are the API's reference.
+
+pub mod context;
+
+pub mod scalars;
+
+pub mod enums;
+
+pub mod connection;
+
+pub mod loaders;
+
+pub mod node;
+
+pub mod organization;
+
+pub mod user;
+
+pub mod viewer;
+
+pub mod thread;
+
+pub mod thread_inputs;
+
+pub mod thread_mutations;
+
+pub mod message;
+
+pub mod message_inputs;
+
+pub mod message_mutations;
+
+pub mod reaction;
+
+pub mod events;
+
+use async_graphql::{MergedObject, Schema, SchemaBuilder};
+
+/// What can be read.
+#[derive(Default, MergedObject)]
+pub struct Query(
+    viewer::ViewerQuery,
+    node::NodeQuery,
+    organization::OrganizationQuery,
+    user::UserQuery,
+    thread::ThreadQuery,
+    message::MessageQuery,
+);
+
+/// What can be done. Each field takes one input and answers null with an error if it fails, so
+/// that one failure in a document leaves the others.
+#[derive(Default, MergedObject)]
+pub struct Mutation(
+    thread_mutations::ThreadMutation,
+    message_mutations::MessageMutation,
+    reaction::ReactionMutation,
+    organization::OrganizationMutation,
+    user::UserMutation,
+);
+
+/// The executable schema.
+pub type BobbinSchema = Schema<Query, Mutation, events::Subscription>;
+
+/// The schema without anything attached, so that it prints without a database.
+pub fn schema() -> SchemaBuilder<Query, Mutation, events::Subscription> {
+    Schema::build(
+        Query::default(),
+        Mutation::default(),
+        events::Subscription,
+    )
+    .register_output_type::<node::Node>()
+    .register_output_type::<events::ThreadEvent>()
+}
+
+/// The schema as text, in the schema definition language.
+pub fn sdl() -> String {
+    schema().finish().sdl()
+}

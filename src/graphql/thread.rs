@@ -1,0 +1,503 @@
+//! Threads and who takes part in them.
+
+use async_graphql::{Context, ID, Object};
+use uuid::Uuid;
+
+use crate::db::access::{self, ThreadAccess};
+use crate::db::message_list::{self, Pick};
+use crate::db::page::{PageArgs, Slice};
+use crate::db::participant as db_participant;
+use crate::db::thread as db;
+use crate::db::thread::ThreadFilter;
+use crate::db::{events, page, watermark};
+use crate::error::{Error, Result};
+use crate::graphql::connection::{PageInfo, total};
+use crate::graphql::context::Ask;
+use crate::graphql::enums::{self, ThreadInboxState, ThreadOrder};
+use crate::graphql::loaders::{OwnPartIn, PickOf, ThreadOf, UnreadIn};
+use crate::graphql::message::{Message, MessageConnection};
+use crate::graphql::organization::{self, Organization};
+use crate::graphql::scalars::{DateTime, Metadata};
+use crate::graphql::thread_inputs::{self, ThreadFilterInput};
+use crate::graphql::user::{self, User};
+use crate::ids::{Ref, ThreadId};
+use crate::live::cursor::Position;
+
+/// A conversation.
+pub struct Thread(ThreadAccess);
+
+impl Thread {
+    /// Of one that the viewer sees.
+    pub fn new(access: ThreadAccess) -> Self {
+        Self(access)
+    }
+
+    async fn pick(&self, ctx: &Context<'_>, pick: Pick) -> Result<Option<Message>> {
+        let key = PickOf(self.0.clone(), pick);
+        let found = ctx.batch()?.load_one(key).await?;
+        found
+            .map(|message| self.0.message(message).map(Message::new))
+            .transpose()
+    }
+
+    async fn unread(&self, ctx: &Context<'_>) -> Result<i32> {
+        let found = ctx.batch()?.load_one(UnreadIn(self.0.thread().id)).await?;
+        Ok(found.unwrap_or(0))
+    }
+}
+
+#[Object]
+impl Thread {
+    /// The id, `thr_...`.
+    pub async fn id(&self) -> ID {
+        self.0.thread().id.to_string().into()
+    }
+
+    /// The id that a backend gave it; unique per organization.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.thread().external_id.as_deref()
+    }
+
+    /// The number for people: 1, 2, 3 ... per organization, never used again.
+    async fn number(&self) -> i32 {
+        self.0.thread().number
+    }
+
+    /// The organization that it belongs to.
+    async fn organization(&self, ctx: &Context<'_>) -> Result<Organization> {
+        organization::load(ctx, self.0.thread().organization_id)
+            .await?
+            .ok_or(Error::NotFound("organization"))
+    }
+
+    /// What it is about: 1 to 255 characters.
+    async fn subject(&self) -> &str {
+        &self.0.thread().subject
+    }
+
+    /// Where it belongs in your product.
+    async fn url(&self) -> Option<&str> {
+        self.0.thread().url.as_deref()
+    }
+
+    /// Your own facts.
+    async fn metadata(&self) -> Metadata {
+        Metadata(self.0.thread().metadata.clone())
+    }
+
+    /// CSS classes for its display.
+    async fn extra_classnames(&self) -> Option<&str> {
+        self.0.thread().extra_classnames.as_deref()
+    }
+
+    /// Who sees it besides its participants.
+    async fn access(&self) -> enums::ThreadAccess {
+        self.0.thread().access.into()
+    }
+
+    /// The department that was written to first.
+    async fn department(&self) -> Option<&str> {
+        self.0.thread().department.as_deref()
+    }
+
+    /// The page that was written from first.
+    async fn source_page(&self) -> Option<&str> {
+        self.0.thread().source_page.as_deref()
+    }
+
+    /// The language of whoever wrote first.
+    async fn language(&self) -> Option<&str> {
+        self.0.thread().language.as_deref()
+    }
+
+    /// The program of whoever wrote first.
+    async fn user_agent(&self) -> Option<&str> {
+        self.0.thread().user_agent.as_deref()
+    }
+
+    /// Who opened it; null: a backend.
+    async fn creator(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match self.0.thread().creator_id {
+            Some(id) => user::load(ctx, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// When it was opened.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.thread().created_at)
+    }
+
+    /// When it, or what all its readers see of it, last changed. Private notes do not count.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.thread().updated_at)
+    }
+
+    /// When the newest message that the viewer may see was sent.
+    async fn last_message_at(&self) -> Option<DateTime> {
+        let thread = self.0.thread();
+        let at = if self.0.is_staff() {
+            thread.staff_message_at
+        } else {
+            thread.last_message_at
+        };
+        at.map(DateTime)
+    }
+
+    /// Whether it is resolved. A new message reopens it.
+    async fn resolved(&self) -> bool {
+        self.0.thread().resolved_at.is_some()
+    }
+
+    /// When it was resolved; null: it is open.
+    async fn resolved_at(&self) -> Option<DateTime> {
+        self.0.thread().resolved_at.map(DateTime)
+    }
+
+    /// Who takes part, in the order in which they joined.
+    async fn participants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+    ) -> Result<ParticipantConnection> {
+        let args = PageArgs { first, after, last, before };
+        let page = args.check::<Uuid>()?;
+        let conn = &mut ctx.app().conn().await?;
+        let slice = db_participant::page(conn, &self.0, &page).await?;
+        Ok(ParticipantConnection {
+            access: self.0.clone(),
+            slice,
+        })
+    }
+
+    /// Its messages by the time of sending, the oldest first. Deleted ones stay as tombstones;
+    /// the viewer's own drafts stand at the end.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+    ) -> Result<MessageConnection> {
+        let args = PageArgs { first, after, last, before };
+        let page = args.check::<i64>()?;
+        let conn = &mut ctx.app().conn().await?;
+        let slice = message_list::in_thread(conn, &self.0, &page).await?;
+        MessageConnection::in_thread(&self.0, slice)
+    }
+
+    /// How many messages the viewer may see that are sent and not deleted.
+    async fn message_count(&self) -> i32 {
+        let thread = self.0.thread();
+        let public = thread.user_message_count + thread.action_message_count;
+        public + self.private_count(thread.private_message_count)
+    }
+
+    /// How many of them people wrote.
+    async fn user_message_count(&self) -> i32 {
+        let thread = self.0.thread();
+        thread.user_message_count + self.private_count(thread.private_message_count)
+    }
+
+    /// How many of them tell that something happened.
+    async fn action_message_count(&self) -> i32 {
+        self.0.thread().action_message_count
+    }
+
+    /// How many deleted messages have left a tombstone.
+    async fn deleted_message_count(&self) -> i32 {
+        let thread = self.0.thread();
+        thread.deleted_message_count + self.private_count(thread.private_deleted_count)
+    }
+
+    /// The oldest message that is not deleted.
+    async fn first_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        self.pick(ctx, Pick::First).await
+    }
+
+    /// The newest message that is not deleted.
+    async fn latest_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        self.pick(ctx, Pick::Latest).await
+    }
+
+    /// Where it stands in the viewer's inbox. READ for an API key.
+    async fn inbox_state(&self, ctx: &Context<'_>) -> Result<ThreadInboxState> {
+        let unread = self.unread(ctx).await?;
+        Ok(if unread > 0 {
+            ThreadInboxState::Unread
+        } else {
+            ThreadInboxState::Read
+        })
+    }
+
+    /// How many messages by others the viewer has not seen. 0 for an API key.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        self.unread(ctx).await
+    }
+
+    /// The oldest message by somebody else that the viewer has not seen.
+    async fn first_unread_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        if self.0.viewer_id().is_none() {
+            return Ok(None);
+        }
+        self.pick(ctx, Pick::FirstUnread).await
+    }
+
+    /// Whether the viewer is to be notified of what is new.
+    async fn subscribed(&self, ctx: &Context<'_>) -> Result<bool> {
+        let part = ctx.batch()?.load_one(OwnPartIn(self.0.thread().id)).await?;
+        Ok(part.is_some_and(|part| part.subscribed))
+    }
+
+    /// Whether the viewer may write into it: whoever sees a thread may.
+    async fn can_post(&self) -> bool {
+        true
+    }
+
+    /// The position of its log. Take it before you read state and hand it to
+    /// `threadEvents(after:)`: then nothing that happens after is missed.
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
+        let position = Position::of(&self.0);
+        let seq = match self.0.is_staff() {
+            true => position.seq,
+            false => events::newest_heard(&mut ctx.app().conn().await?, &self.0).await?,
+        };
+        Ok(Position { seq, ..position }.encode(self.0.thread().id))
+    }
+}
+
+impl Thread {
+    fn private_count(&self, count: i32) -> i32 {
+        if self.0.is_staff() { count } else { 0 }
+    }
+}
+
+/// A page of threads.
+pub struct ThreadConnection {
+    filter: ThreadFilter,
+    order: db::ThreadOrder,
+    slice: Slice<ThreadAccess>,
+}
+
+#[Object]
+impl ThreadConnection {
+    /// The threads with their cursors.
+    async fn edges(&self) -> Vec<ThreadEdge> {
+        let edge = |access: &ThreadAccess| ThreadEdge {
+            cursor: db::key(access, self.order).encode(),
+            node: access.clone(),
+        };
+        self.slice.rows.iter().map(edge).collect()
+    }
+
+    /// The threads.
+    async fn nodes(&self) -> Vec<Thread> {
+        self.slice.rows.iter().cloned().map(Thread).collect()
+    }
+
+    /// Where this page stands in the list.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo::of(&self.slice, |access| db::key(access, self.order).encode())
+    }
+
+    /// How many there are in all.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let viewer = ctx.viewer()?;
+        let conn = &mut ctx.app().conn().await?;
+        db::count(conn, viewer, &self.filter).await.map(total)
+    }
+}
+
+/// A thread in a list.
+pub struct ThreadEdge {
+    cursor: String,
+    node: ThreadAccess,
+}
+
+#[Object]
+impl ThreadEdge {
+    /// The thread's place in the list.
+    async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The thread.
+    async fn node(&self) -> Thread {
+        Thread(self.node.clone())
+    }
+}
+
+/// A page of participants.
+pub struct ParticipantConnection {
+    access: ThreadAccess,
+    slice: Slice<db_participant::Listed>,
+}
+
+#[Object]
+impl ParticipantConnection {
+    /// The participants with their cursors and what they have seen.
+    async fn edges(&self) -> Vec<ParticipantEdge> {
+        let edge = |listed: &db_participant::Listed| ParticipantEdge {
+            access: self.access.clone(),
+            listed: listed.clone(),
+        };
+        self.slice.rows.iter().map(edge).collect()
+    }
+
+    /// The participants.
+    async fn nodes(&self) -> Vec<User> {
+        let node = |(_, user, _): &db_participant::Listed| User::new(user.clone());
+        self.slice.rows.iter().map(node).collect()
+    }
+
+    /// Where this page stands in the list.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo::of(&self.slice, |(part, _, _)| part.key().encode())
+    }
+
+    /// How many there are in all.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let conn = &mut ctx.app().conn().await?;
+        db_participant::count(conn, &self.access).await.map(total)
+    }
+}
+
+/// A participant in a list.
+pub struct ParticipantEdge {
+    access: ThreadAccess,
+    listed: db_participant::Listed,
+}
+
+impl ParticipantEdge {
+    fn watermark(&self) -> Option<&watermark::Watermark> {
+        self.listed.2.as_ref()
+    }
+}
+
+#[Object]
+impl ParticipantEdge {
+    /// The participant's place in the list.
+    async fn cursor(&self) -> String {
+        self.listed.0.key().encode()
+    }
+
+    /// The participant.
+    async fn node(&self) -> User {
+        User::new(self.listed.1.clone())
+    }
+
+    /// Whether the participant is to be notified of what is new.
+    async fn subscribed(&self) -> bool {
+        self.listed.0.subscribed
+    }
+
+    /// Since when.
+    async fn joined_at(&self) -> DateTime {
+        DateTime(self.listed.0.joined_at)
+    }
+
+    /// When the participant last marked the thread as seen.
+    async fn last_seen_at(&self) -> Option<DateTime> {
+        self.watermark().map(|mark| DateTime(mark.moved_at))
+    }
+
+    /// The newest message that the participant has seen, of those that the viewer may see.
+    async fn last_seen_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let Some(mark) = self.watermark() else {
+            return Ok(None);
+        };
+        let place: page::Key<i64> = mark.place();
+        let conn = &mut ctx.app().conn().await?;
+        let mut found = message_list::at_places(conn, &self.access, &[place]).await?;
+        found
+            .pop()
+            .flatten()
+            .map(|message| self.access.message(message).map(Message::new))
+            .transpose()
+    }
+}
+
+/// A thread that the viewer was proven to see, as it is now.
+pub async fn load(ctx: &Context<'_>, access: &ThreadAccess) -> Result<Option<Thread>> {
+    let found = ctx.batch()?.load_one(ThreadOf(access.thread().id)).await?;
+    Ok(found.map(|now| Thread(access.with(now.thread().clone()))))
+}
+
+/// Reading threads.
+#[derive(Default)]
+pub struct ThreadQuery;
+
+#[Object]
+impl ThreadQuery {
+    /// A thread that the viewer sees; otherwise NOT_FOUND.
+    async fn thread(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The thread's id or externalId.")] id: ID,
+    ) -> Option<Result<Thread>> {
+        Some(find(ctx, &Ref::parse(&id)).await)
+    }
+
+    /// The thread with this display number, if the viewer sees it; otherwise NOT_FOUND.
+    async fn thread_by_number(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The organization's id or externalId.")] organization_id: ID,
+        #[graphql(desc = "The display number.")] number: i32,
+    ) -> Option<Result<Thread>> {
+        let find = async {
+            let viewer = ctx.viewer()?;
+            let conn = &mut ctx.app().conn().await?;
+            let name = Ref::parse(&organization_id);
+            // Who does not see the organization does not see the thread either.
+            let organization = access::organization(conn, viewer, &name)
+                .await
+                .map_err(|error| match error {
+                    Error::NotFound(_) => Error::NotFound("thread"),
+                    other => other,
+                })?;
+            let id = db::id_by_number(conn, &organization, number)
+                .await?
+                .ok_or(Error::NotFound("thread"))?;
+            access::thread(conn, viewer, &Ref::Id(id)).await.map(Thread)
+        };
+        Some(find.await)
+    }
+
+    /// The threads that the viewer sees.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn threads(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that pass all of these.")] filter: Option<ThreadFilterInput>,
+        #[graphql(desc = "Their order.", default_with = "ThreadOrder::LastMessageDesc")]
+        order_by: ThreadOrder,
+        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+    ) -> Result<ThreadConnection> {
+        let args = PageArgs { first, after, last, before };
+        let page = args.check::<Uuid>()?;
+        let viewer = ctx.viewer()?;
+        let conn = &mut ctx.app().conn().await?;
+        let filter = thread_inputs::filter(conn, viewer, filter.unwrap_or_default()).await?;
+        let order = order_by.into();
+        let slice = db::page(conn, viewer, &filter, order, &page).await?;
+        Ok(ThreadConnection {
+            filter,
+            order,
+            slice,
+        })
+    }
+}
+
+async fn find(ctx: &Context<'_>, name: &Ref<ThreadId>) -> Result<Thread> {
+    let viewer = ctx.viewer()?;
+    let conn = &mut ctx.app().conn().await?;
+    access::thread(conn, viewer, name).await.map(Thread)
+}

@@ -1,0 +1,156 @@
+//! The server's routes: GraphQL over HTTP and WebSocket, pages, health.
+//!
+//! Never knows what an operation means: it makes the viewer, and hands over.
+
+mod negotiation;
+
+mod operation;
+
+mod graphql;
+
+mod websocket;
+
+mod pages;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{any, get};
+use tokio::net::TcpListener;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::app::App;
+use crate::config::Mode;
+use crate::db::pool;
+use crate::graphql::BobbinSchema;
+
+/// How long the end of the server waits for sockets and writes.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What the routes share.
+#[derive(Clone)]
+struct Server {
+    app: Arc<App>,
+    schema: BobbinSchema,
+}
+
+/// Serves until the app's shutdown, then lets every write run to its end.
+pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
+    let router = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let shutdown = app.shutdown.clone();
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await });
+    let drained = async {
+        app.shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    // A client that keeps a request open does not keep the server from ending.
+    tokio::select! {
+        result = served => result?,
+        () = drained => tracing::warn!("some requests did not end in time"),
+    }
+    app.sockets.close();
+    app.writes.close();
+    let ended = async {
+        app.sockets.wait().await;
+        app.writes.wait().await;
+    };
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+        tracing::warn!("some sockets or writes did not end in time");
+    }
+    Ok(())
+}
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    let schema = operation::schema(&app);
+    let cors = cors(&app);
+    Router::new()
+        .route("/", get(Redirect::temporary("/graphiql")))
+        .route("/graphql", any(graphql::handle))
+        .route("/graphiql", get(graphiql))
+        .route("/assets/{*path}", get(asset))
+        .route("/healthz", get("ok\n"))
+        .route("/readyz", get(ready))
+        .fallback(not_found)
+        .layer(cors)
+        .with_state(Server { app, schema })
+}
+
+/// Which other origins' pages may call. Credentials are headers, never cookies, so a page has
+/// only what its user gave it.
+fn cors(app: &App) -> CorsLayer {
+    let origins = match (&app.settings.cors_origins, app.mode) {
+        (Some(list), _) if list.trim() == "*" => AllowOrigin::any(),
+        (Some(list), _) => AllowOrigin::list(
+            list.split(',')
+                .filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()),
+        ),
+        (None, Mode::Development) => AllowOrigin::any(),
+        (None, Mode::Production) => AllowOrigin::list([]),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([axum::http::Method::GET, axum::http::Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+        .max_age(Duration::from_secs(3600))
+}
+
+async fn graphiql(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    // The development token is for whoever sits at this machine: not for a page of another site
+    // that resolves its own name to this address, nor for who comes through a proxy.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let here = peer.ip().is_loopback()
+        && host.is_some_and(is_loopback_host)
+        && !headers.contains_key("x-forwarded-for")
+        && !headers.contains_key(header::FORWARDED);
+    let token = server.app.page_token.as_deref().filter(|_| here);
+    pages::graphiql(token)
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.chars().all(|c| c.is_ascii_digit()) { name } else { host }
+    });
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    pages::asset(&path, &headers)
+}
+
+async fn ready(State(server): State<Server>) -> Response {
+    match pool::is_migrated(&server.app.pool).await {
+        Ok(true) => "ready\n".into_response(),
+        Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "migrations are missing\n").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n").into_response(),
+    }
+}
+
+async fn not_found() -> Response {
+    operation::refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback_host;
+
+    #[test]
+    fn only_this_machine_is_here() {
+        for here in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "[::1]"] {
+            assert!(is_loopback_host(here), "{here}");
+        }
+        for there in ["example.com", "localhost.example.com:80", "127.0.0.1.nip.io"] {
+            assert!(!is_loopback_host(there), "{there}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! One operation, whatever it came by: parsed, executed within its limits, answered.
+
+use std::sync::Arc;
+
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
+use async_graphql::{
+    ErrorExtensionValues, IntrospectionMode, Request, Response as Answer, ServerError, Value,
+    Variables,
+};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::graphql::context::Asking;
+use crate::graphql::{self, BobbinSchema};
+use crate::http::negotiation::is_request_error;
+
+/// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
+/// specification.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Params {
+    /// The document.
+    pub query: Option<String>,
+    /// Which of its operations.
+    #[serde(default)]
+    pub operation_name: Option<String>,
+    /// The values of its variables.
+    #[serde(default, deserialize_with = "object")]
+    pub variables: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What else the client wants to say.
+    #[serde(default, deserialize_with = "object")]
+    #[expect(dead_code, reason = "its shape is checked; no extension is read yet")]
+    pub extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// An operation that was parsed.
+pub struct Operation {
+    request: Request,
+    /// Query, mutation or subscription.
+    pub kind: OperationType,
+}
+
+/// The schema with the limits of the settings.
+pub fn schema(app: &App) -> BobbinSchema {
+    graphql::schema()
+        .limit_depth(app.settings.max_depth.into())
+        .limit_complexity(usize::try_from(app.settings.max_complexity).unwrap_or(usize::MAX))
+        .finish()
+}
+
+impl Operation {
+    /// Parses a document and finds the operation that is meant.
+    pub fn parse(app: &App, params: Params) -> Result<Self, Answer> {
+        let Some(query) = params.query else {
+            return Err(failed("BAD_USER_INPUT", "query is required"));
+        };
+        let document = async_graphql::parser::parse_query(&query)
+            .map_err(|error| finished(Answer::from_errors(vec![error.into()])))?;
+        let Some(kind) = kind(&document, params.operation_name.as_deref()) else {
+            return Err(failed(
+                "GRAPHQL_VALIDATION_FAILED",
+                "operationName must name one of the document's operations",
+            ));
+        };
+        let variables = params.variables.unwrap_or_default();
+        let mut request = Request::new(query)
+            .variables(Variables::from_json(serde_json::Value::Object(variables)));
+        request.operation_name = params.operation_name;
+        request.set_parsed_query(document);
+        if !app.settings.introspection {
+            request.introspection_mode = IntrospectionMode::Disabled;
+        }
+        Ok(Self { request, kind })
+    }
+
+    /// The request to execute, for this asker.
+    pub fn request(self, asking: Asking) -> Request {
+        self.request.data(asking)
+    }
+
+    /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
+    pub async fn execute(self, app: &Arc<App>, schema: &BobbinSchema, asking: Asking) -> Answer {
+        let mutates = self.kind == OperationType::Mutation;
+        let request = self.request(asking);
+        let limit = app.settings.operation_timeout();
+        let answer = if mutates {
+            let schema = schema.clone();
+            let work = async move { Ok(schema.execute(request).await) };
+            tokio::time::timeout(limit, app.write(work)).await
+        } else {
+            tokio::time::timeout(limit, async { Ok(schema.execute(request).await) }).await
+        };
+        match answer {
+            Ok(Ok(answer)) => finished(answer),
+            Ok(Err(error)) => refused(error),
+            Err(_) => failed("TIMEOUT", "the operation took too long"),
+        }
+    }
+}
+
+/// An answer as clients get it: every error has a code.
+pub fn finished(mut answer: Answer) -> Answer {
+    let request_error = is_request_error(&answer);
+    for error in &mut answer.errors {
+        let code = code_for(error, request_error);
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            extensions.set("code", code);
+        }
+    }
+    answer
+}
+
+/// The answer to what could not be executed.
+pub fn refused(error: Error) -> Answer {
+    let error = async_graphql::Error::from(error);
+    Answer::from_errors(vec![error.into_server_error(Default::default())])
+}
+
+/// The answer of the transport itself, outside any operation.
+pub fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
+    let kind = HeaderValue::from_static("application/json; charset=utf-8");
+    (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+}
+
+/// An answer as it is written: without `data` if nothing was executed.
+pub fn written(answer: &Answer) -> String {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a Value>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        errors: &'a [ServerError],
+    }
+    let written = Written {
+        data: (!is_request_error(answer)).then_some(&answer.data),
+        errors: &answer.errors,
+    };
+    serde_json::to_string(&written).expect("an answer serializes")
+}
+
+fn failed(code: &str, message: &str) -> Answer {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code);
+    let mut error = ServerError::new(message, None);
+    error.extensions = Some(extensions);
+    Answer::from_errors(vec![error])
+}
+
+/// The code of an error that the executor itself found.
+fn code_for(error: &ServerError, request_error: bool) -> &'static str {
+    let message = error.message.as_str();
+    if message.starts_with("Query is too complex") || message.starts_with("Query is nested too deep") {
+        "QUERY_TOO_COMPLEX"
+    } else if message.starts_with(" --> ") {
+        "GRAPHQL_PARSE_FAILED"
+    } else if request_error {
+        "GRAPHQL_VALIDATION_FAILED"
+    } else {
+        "BAD_USER_INPUT"
+    }
+}
+
+fn kind(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    match (&document.operations, name.filter(|name| !name.is_empty())) {
+        (DocumentOperations::Single(operation), None) => Some(operation.node.ty),
+        (DocumentOperations::Multiple(operations), Some(name)) => {
+            operations.get(name).map(|operation| operation.node.ty)
+        }
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations
+            .values()
+            .next()
+            .map(|operation| operation.node.ty),
+        _ => None,
+    }
+}
+
+/// An object, null, or nothing; another type is an error.
+fn object<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>, D::Error> {
+    Option::deserialize(from)
+}

@@ -1,0 +1,31 @@
+//! Bobbin, a messaging backend that a team runs itself. The modules in reading order:
+
+pub mod config;
+
+pub mod error;
+
+pub mod ids;
+
+pub mod event;
+
+pub mod app;
+
+pub mod auth;
+
+pub mod content;
+
+pub mod db;
+
+pub mod actions;
+
+pub mod live;
+
+pub mod graphql;
+
+pub mod http;
+
+pub mod postgres;
+
+pub mod secret;
+
+pub mod demo;

@@ -1,0 +1,324 @@
+//! What happens in one thread, for one subscriber: what he missed, then what happens, in the
+//! log's order, each once. Listen first, then read the log, then go live; whatever goes wrong on
+//! the way, a gap or a lag, leads back to reading the log.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::Stream;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
+
+use crate::app::App;
+use crate::auth::{self, Credential, Viewer};
+use crate::db::access::{self, ThreadAccess};
+use crate::db::message::Message;
+use crate::db::{events, message_list, watermark};
+use crate::error::{Error, Result};
+use crate::event::{Event, Fact};
+use crate::ids::{MessageId, Ref, ThreadId, UserId};
+use crate::live::bus::{Listener, Signal};
+use crate::live::cursor::Position;
+
+/// How many events of the log are read at once.
+const STRETCH: i64 = 200;
+
+/// How long an event that came early is held for the ones before it: commits are ordered,
+/// publishes are not.
+const HOLD: Duration = Duration::from_millis(20);
+
+/// How long moves of watermarks are gathered, so that of many only the latest is told.
+const GATHER: Duration = Duration::from_millis(150);
+
+/// Something to tell a subscriber.
+#[derive(Debug, Clone)]
+pub struct Occurrence {
+    /// What.
+    pub what: What,
+    /// Up to where the subscriber has been told everything then.
+    pub position: Position,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// The proof that the subscriber may know it.
+    pub access: ThreadAccess,
+}
+
+/// What to tell.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// An event of the log.
+    Event(Arc<Event>),
+    /// Somebody has seen the thread up to a message.
+    Seen(UserId, Option<Arc<Message>>),
+    /// The position that was asked for cannot be served; why.
+    Resync(&'static str),
+}
+
+/// One subscriber's feed.
+pub struct Feed {
+    app: Arc<App>,
+    credential: Credential,
+    viewer: Viewer,
+    access: ThreadAccess,
+    listener: Listener,
+    position: Position,
+    queue: VecDeque<Occurrence>,
+    /// Whether the log holds what has not been told.
+    behind: bool,
+    /// Events that came before their turn, and until when they are held.
+    early: BTreeMap<i64, Arc<Event>>,
+    hold_until: Option<Instant>,
+    seen_due: Option<Instant>,
+    /// What was last told of whom, so that a move that shows nothing new is not told.
+    told_seen: HashMap<UserId, Option<MessageId>>,
+    /// Why the feed ends once the queue is empty.
+    ending: Option<Error>,
+    ended: bool,
+}
+
+impl Feed {
+    /// Opens a feed: from now on, or from behind a cursor.
+    pub async fn open(
+        app: Arc<App>,
+        credential: Credential,
+        viewer: Viewer,
+        thread: &Ref<ThreadId>,
+        after: Option<&str>,
+    ) -> Result<Self> {
+        let mut conn = app.conn().await?;
+        let id = match thread {
+            Ref::Id(id) => *id,
+            Ref::External(_) => access::thread(&mut conn, &viewer, thread).await?.thread().id,
+        };
+        // Listens before it reads: what is committed after the read is on the bus then.
+        let listener = app.bus.subscribe(id);
+        let access = access::thread(&mut conn, &viewer, &Ref::Id(id)).await?;
+        drop(conn);
+        let now = Position::of(&access);
+        let mut feed = Self {
+            app,
+            credential,
+            viewer,
+            access,
+            listener,
+            position: now,
+            queue: VecDeque::new(),
+            behind: false,
+            early: BTreeMap::new(),
+            hold_until: None,
+            seen_due: None,
+            told_seen: HashMap::new(),
+            ending: None,
+            ended: false,
+        };
+        if let Some(text) = after {
+            match Position::decode(text, id) {
+                Some(position) if position.seq <= now.seq => {
+                    feed.position = position;
+                    feed.behind = true;
+                    feed.seen_due = Some(Instant::now());
+                }
+                _ => feed.resync("the cursor is not one of this thread"),
+            }
+        }
+        Ok(feed)
+    }
+
+    /// Everything that it tells; ends with an error when the viewer loses sight of the thread.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Occurrence>> + Send {
+        futures_util::stream::unfold(self, async |mut feed| {
+            let next = feed.next().await?;
+            Some((next, feed))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<Occurrence>> {
+        loop {
+            if let Some(occurrence) = self.queue.pop_front() {
+                return Some(Ok(occurrence));
+            }
+            if self.ended {
+                return None;
+            }
+            let step = match self.ending.take() {
+                Some(error) => Err(error),
+                None => self.step().await,
+            };
+            if let Err(error) = step {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Does the next thing that there is to do, or waits for one.
+    async fn step(&mut self) -> Result<()> {
+        if self.behind {
+            return self.read_log().await;
+        }
+        let alarm = [self.hold_until, self.seen_due].into_iter().flatten().min();
+        let signal = tokio::select! {
+            signal = self.listener.recv() => signal,
+            () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
+                return self.ring().await;
+            }
+        };
+        match signal {
+            Ok(Signal::Event(event)) => self.receive(event).await,
+            Ok(Signal::Written(seq)) => {
+                self.behind |= seq > self.position.seq;
+                Ok(())
+            }
+            Ok(Signal::Seen) => {
+                self.seen_due.get_or_insert_with(|| Instant::now() + GATHER);
+                Ok(())
+            }
+            Ok(Signal::AccessChanged(user)) if Some(user) == self.viewer.user_id() => {
+                self.check_access().await
+            }
+            Ok(Signal::AccessChanged(_)) => Ok(()),
+            // The bus has dropped what this subscriber was too slow for. The log has it.
+            Err(RecvError::Lagged(_)) => {
+                self.behind = true;
+                self.seen_due.get_or_insert_with(Instant::now);
+                self.check_access().await
+            }
+            Err(RecvError::Closed) => {
+                self.ended = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// What is due at a time: the wait for missing events is over, or moves are to be told.
+    async fn ring(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.hold_until.is_some_and(|at| at <= now) {
+            self.behind = true;
+        }
+        if self.seen_due.is_some_and(|at| at <= now) {
+            self.tell_seen().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes an event from the bus, in its turn.
+    async fn receive(&mut self, event: Arc<Event>) -> Result<()> {
+        if event.seq <= self.position.seq {
+            return Ok(());
+        }
+        self.early.insert(event.seq, event);
+        while let Some(event) = self.early.remove(&(self.position.seq + 1)) {
+            self.position.seq = event.seq;
+            self.tell(event).await?;
+        }
+        self.hold_until = if self.early.is_empty() {
+            None
+        } else {
+            self.hold_until.or_else(|| Some(Instant::now() + HOLD))
+        };
+        Ok(())
+    }
+
+    /// Reads the next stretch of the log.
+    async fn read_log(&mut self) -> Result<()> {
+        self.early.clear();
+        self.hold_until = None;
+        let mut conn = self.app.conn().await?;
+        let stretch = events::after(&mut conn, &self.access, self.position.seq, STRETCH).await?;
+        drop(conn);
+        if stretch.first_seq.is_some_and(|seq| seq != self.position.seq + 1) {
+            // The present position is the present one only if it is read now.
+            self.check_access().await?;
+            self.resync("the events after the cursor are no longer kept");
+            return Ok(());
+        }
+        for event in stretch.events {
+            self.position.seq = event.seq;
+            self.tell(event).await?;
+        }
+        self.position.seq = stretch.last_seq;
+        self.behind = !stretch.ended;
+        Ok(())
+    }
+
+    /// Puts an event into the queue, if the subscriber may know it.
+    async fn tell(&mut self, event: Arc<Event>) -> Result<()> {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        if event.fact.changes_access() {
+            self.check_access().await?;
+        }
+        let readable = match &event.fact {
+            Fact::MessageCreated(message) | Fact::MessageUpdated(message) => {
+                self.access.sees(message)
+            }
+            _ => true,
+        };
+        if self.ending.is_none() && readable && self.access.hears(event.audience) {
+            let at = event.occurred_at;
+            self.push(What::Event(event), at);
+        }
+        Ok(())
+    }
+
+    /// Tells whose watermarks have moved. Reads them anew, so that it does not matter how many
+    /// moves there were, nor which hints of them were lost.
+    async fn tell_seen(&mut self) -> Result<()> {
+        self.seen_due = None;
+        let mut conn = self.app.conn().await?;
+        let since = self.position.running;
+        let (moved, running) = watermark::moved_since(&mut conn, &self.access, since).await?;
+        let places: Vec<_> = moved.iter().map(watermark::Watermark::place).collect();
+        let seen = message_list::at_places(&mut conn, &self.access, &places).await?;
+        drop(conn);
+        // A message is told before the news that somebody has seen it.
+        let newest = seen.iter().flatten().filter_map(|message| message.seq).max();
+        while newest.is_some_and(|seq| seq > self.position.seq) {
+            self.read_log().await?;
+            if !self.behind {
+                break;
+            }
+        }
+        self.position.running = running;
+        for (moved, up_to) in moved.into_iter().zip(seen) {
+            let id = up_to.as_ref().map(|message| message.id);
+            if self.told_seen.insert(moved.user_id, id) != Some(id) {
+                let what = What::Seen(moved.user_id, up_to.map(Arc::new));
+                self.push(what, moved.moved_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Proves access anew, with the memberships of this moment.
+    async fn check_access(&mut self) -> Result<()> {
+        self.viewer = auth::viewer(&self.app, &self.credential).await?;
+        let mut conn = self.app.conn().await?;
+        let id = Ref::Id(self.access.thread().id);
+        match access::thread(&mut conn, &self.viewer, &id).await {
+            Ok(access) => self.access = access,
+            Err(error) => self.ending = Some(error),
+        }
+        Ok(())
+    }
+
+    /// Gives up the position that was asked for, in favour of the present one.
+    fn resync(&mut self, reason: &'static str) {
+        self.position = Position::of(&self.access);
+        self.behind = true;
+        self.push(What::Resync(reason), self.app.clock.now());
+    }
+
+    fn push(&mut self, what: What, at: DateTime<Utc>) {
+        self.queue.push_back(Occurrence {
+            what,
+            position: self.position,
+            at,
+            access: self.access.clone(),
+        });
+    }
+}

@@ -195,7 +195,7 @@ pub async fn pick(
         ),
     };
     let query = format!(
-        "SELECT m.* FROM unnest($1, $2, $3) AS t (id, staff, viewer)
+        "SELECT m.*, m.type AS type_ FROM unnest($1, $2, $3) AS t (id, staff, viewer)
          CROSS JOIN LATERAL (
            SELECT * FROM messages
            WHERE thread_id = t.id AND status <> 'DRAFT' AND deleted_at IS NULL
@@ -308,7 +308,7 @@ pub async fn at_places(
 ) -> Result<Vec<Option<Message>>> {
     let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|place| (place.at, place.tie)).unzip();
     let found: Vec<Message> = diesel::sql_query(
-        "SELECT DISTINCT m.* FROM unnest($1, $2) AS p (at, seq)
+        "SELECT DISTINCT m.*, m.type AS type_ FROM unnest($1, $2) AS p (at, seq)
          CROSS JOIN LATERAL (
            SELECT * FROM messages
            WHERE thread_id = $3 AND status <> 'DRAFT' AND ($4 OR NOT private)

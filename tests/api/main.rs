@@ -1,0 +1,6 @@
+//! The API as its clients use it: GraphQL over real sockets, against one throwaway PostgreSQL,
+//! a tenant for each test.
+
+mod support;
+
+mod messages;

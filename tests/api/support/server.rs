@@ -1,0 +1,105 @@
+//! One server for the whole test binary, in this process, on a runtime of its own: a test's
+//! runtime ends with the test.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bobbin::actions;
+use bobbin::app::{App, Clock};
+use bobbin::auth::keys::{Claims, Keys};
+use bobbin::config::{Mode, Settings};
+use bobbin::db::pool;
+use bobbin::postgres::{self, Postgres};
+use bobbin::{http, live};
+use clap::Parser;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+
+/// What signs the tests' tokens.
+pub const SECRET: &str = "a secret of the tests, longer than 32 bytes";
+
+/// The running server.
+pub struct Server {
+    pub app: Arc<App>,
+    pub address: SocketAddr,
+    pub http: reqwest::Client,
+    /// An API key for the whole server.
+    pub root_key: String,
+    /// Where its database is.
+    pub database_url: String,
+    _postgres: Postgres,
+}
+
+impl Server {
+    /// The server; the first test to ask starts it.
+    pub async fn get() -> &'static Self {
+        static SERVER: OnceCell<Server> = OnceCell::const_new();
+        SERVER
+            .get_or_init(|| async {
+                let (give, take) = tokio::sync::oneshot::channel();
+                // Lives as long as the process: its threads end with it.
+                std::thread::spawn(|| {
+                    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+                    runtime.block_on(async {
+                        let server = start().await;
+                        let ended = server.app.shutdown.clone();
+                        let _ = give.send(server);
+                        ended.cancelled().await;
+                    });
+                });
+                take.await.expect("the server has started")
+            })
+            .await
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A token with these claims, of a day if they do not say.
+    pub fn token(&self, claims: Value) -> String {
+        let now = now();
+        let mut full = json!({ "exp": now + 86_400.0, "iat": now });
+        super::merge(&mut full, claims);
+        let claims: Claims = serde_json::from_value(full).expect("claims");
+        self.app.keys.sign(&claims).expect("a token")
+    }
+
+    /// A new API key, for an organization or for the whole server.
+    pub async fn key(&self, organization: Option<&str>) -> String {
+        actions::api_key::create(&self.app, organization, "test")
+            .await
+            .expect("a key")
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> f64 {
+    Clock.now().timestamp_micros() as f64 / 1e6
+}
+
+async fn start() -> Server {
+    let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
+    let url = postgres.url().to_owned();
+    let settings = Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
+    let pool = pool::build(&url, 32).expect("a pool");
+    pool::migrate(&pool).await.expect("migrations apply");
+    let keys = Keys::load(settings.jwt_secret.as_ref(), None, Clock.now());
+    let keys = keys.await.expect("keys");
+    let app = Arc::new(App::new(settings, Mode::Development, pool, keys));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    tokio::spawn(http::run(Arc::clone(&app), listener));
+    let root_key = actions::api_key::create(&app, None, "root").await;
+    Server {
+        root_key: root_key.expect("a key"),
+        app,
+        address,
+        http: reqwest::Client::new(),
+        database_url: url,
+        _postgres: postgres,
+    }
+}

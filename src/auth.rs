@@ -202,11 +202,7 @@ fn key_viewer(key: &ApiKey) -> Viewer {
     }
 }
 
-fn user_viewer(
-    user: UserId,
-    bound: Option<OrganizationId>,
-    memberships: &[Membership],
-) -> Viewer {
+fn user_viewer(user: UserId, bound: Option<OrganizationId>, memberships: &[Membership]) -> Viewer {
     let memberships = memberships
         .iter()
         .filter(|membership| membership.removed_at.is_none())

@@ -220,9 +220,9 @@ impl Settings {
     /// The mode, or why the settings allow none.
     pub fn mode(&self) -> Result<Mode, String> {
         match self.mode {
-            Some(Mode::Production) if !self.has_keys() => Err(
-                "production needs keys: set BOBBIN_JWT_SECRET or BOBBIN_JWT_JWKS".to_owned(),
-            ),
+            Some(Mode::Production) if !self.has_keys() => {
+                Err("production needs keys: set BOBBIN_JWT_SECRET or BOBBIN_JWT_JWKS".to_owned())
+            }
             Some(mode) => Ok(mode),
             None if self.has_keys() && self.database_url.is_some() => Ok(Mode::Production),
             None if self.has_keys() || self.listen.ip().is_loopback() => Ok(Mode::Development),

@@ -177,8 +177,13 @@ impl Loading<'_> {
             bound: None,
             memberships: Vec::new(),
         };
-        let begun = self.thread.messages.first().map_or(0, |first| first.minutes_ago + 1);
-        let (mut change, _) = thread::open(conn, &opener, &self.opening()?, self.ago(begun)).await?;
+        let begun = self
+            .thread
+            .messages
+            .first()
+            .map_or(0, |first| first.minutes_ago + 1);
+        let (mut change, _) =
+            thread::open(conn, &opener, &self.opening()?, self.ago(begun)).await?;
         change.act_as(&backend);
         let mut posted: Vec<Message> = Vec::new();
         for message in &self.thread.messages {

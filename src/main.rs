@@ -169,7 +169,10 @@ async fn prepare(app: &App) -> Result<(), String> {
     if pool::is_migrated(&app.pool).await.map_err(said)? {
         Ok(())
     } else {
-        Err("the database lacks migrations: run `bobbin migrate`, or serve with --migrate".to_owned())
+        Err(
+            "the database lacks migrations: run `bobbin migrate`, or serve with --migrate"
+                .to_owned(),
+        )
     }
 }
 
@@ -197,7 +200,10 @@ async fn token(settings: &Settings, args: TokenArgs) -> Result<String, String> {
 
 fn claims(args: TokenArgs) -> Claims {
     let now = Clock.now();
-    #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 fit for centuries")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds since 1970 fit for centuries"
+    )]
     let seconds = |at: chrono::DateTime<chrono::Utc>| at.timestamp_micros() as f64 / 1e6;
     Claims {
         sub: args.user,
@@ -254,7 +260,10 @@ async fn key(app: &App, command: KeyCommand) -> Result<String, String> {
 }
 
 async fn end_on_signal(app: Arc<App>) {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         tracing::error!("signals cannot be received");
         return;

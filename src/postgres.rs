@@ -45,7 +45,10 @@ pub struct Postgres {
     owner: Option<File>,
 }
 
-#[expect(missing_docs, reason = "the fields are what each variant's line speaks of")]
+#[expect(
+    missing_docs,
+    reason = "the fields are what each variant's line speaks of"
+)]
 /// Why there is no private server, in words for whoever started Bobbin.
 #[derive(Debug)]
 pub enum Error {

@@ -17,7 +17,12 @@ pub fn in_directory(data_dir: &Path) -> Result<Secret, String> {
     fs::create_dir_all(data_dir).map_err(fault)?;
     match fs::read_to_string(&path) {
         Ok(text) if text.trim().len() >= 32 => return text.trim().parse().map_err(str::to_owned),
-        Ok(_) => return Err(format!("{}: is too short; remove it to get a new one", path.display())),
+        Ok(_) => {
+            return Err(format!(
+                "{}: is too short; remove it to get a new one",
+                path.display()
+            ));
+        }
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(fault(error)),
         Err(_) => {}
     }

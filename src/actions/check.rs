@@ -66,9 +66,9 @@ pub fn url(faults: &mut Faults, path: &str, text: Option<&str>) {
 /// An e-mail address, as far as its shape tells.
 pub fn email(faults: &mut Faults, path: &str, text: Option<&str>) {
     let Some(text) = text else { return };
-    let parts = text.split_once('@').filter(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-    });
+    let parts = text
+        .split_once('@')
+        .filter(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
     let strange = |c: char| c.is_control() || c.is_whitespace();
     if parts.is_none() || text.chars().count() > MAX_EXTERNAL_ID || text.chars().any(strange) {
         faults.add(path, "must be an e-mail address");
@@ -83,12 +83,18 @@ pub fn metadata(faults: &mut Faults, path: &str, value: Option<&Value>) {
         return;
     };
     if pairs.len() > MAX_METADATA_PAIRS {
-        faults.add(path, format!("must have at most {MAX_METADATA_PAIRS} pairs"));
+        faults.add(
+            path,
+            format!("must have at most {MAX_METADATA_PAIRS} pairs"),
+        );
     }
     for (key, value) in pairs {
         let path = format!("{path}.{key}");
         if key.chars().count() > MAX_METADATA_KEY || key.contains('\0') {
-            faults.add(&path, format!("a key is at most {MAX_METADATA_KEY} characters"));
+            faults.add(
+                &path,
+                format!("a key is at most {MAX_METADATA_KEY} characters"),
+            );
         }
         match value {
             Value::Bool(_) | Value::Number(_) => {}
@@ -97,7 +103,10 @@ pub fn metadata(faults: &mut Faults, path: &str, value: Option<&Value>) {
             }
             Value::String(text) if text.chars().count() <= MAX_METADATA_VALUE => {}
             Value::String(_) => {
-                faults.add(path, format!("must be at most {MAX_METADATA_VALUE} characters"));
+                faults.add(
+                    path,
+                    format!("must be at most {MAX_METADATA_VALUE} characters"),
+                );
             }
             Value::Null | Value::Array(_) | Value::Object(_) => {
                 faults.add(path, "must be a string, a number or a boolean");
@@ -109,7 +118,10 @@ pub fn metadata(faults: &mut Faults, path: &str, value: Option<&Value>) {
 /// A reaction.
 pub fn emoji(faults: &mut Faults, path: &str, text: &str) {
     if !(1..=127).contains(&text.chars().count()) || text.chars().any(char::is_control) {
-        faults.add(path, "must be 1 to 127 characters without control characters");
+        faults.add(
+            path,
+            "must be 1 to 127 characters without control characters",
+        );
     }
 }
 
@@ -136,7 +148,13 @@ mod tests {
 
     #[test]
     fn metadata_is_flat() {
-        for bad in [json!({"a": null}), json!({"a": []}), json!({"a": {}}), json!([]), json!("x")] {
+        for bad in [
+            json!({"a": null}),
+            json!({"a": []}),
+            json!({"a": {}}),
+            json!([]),
+            json!("x"),
+        ] {
             assert!(faults(|f| metadata(f, "metadata", Some(&bad))), "{bad}");
         }
         let good = json!({"a": "x", "b": 1.5, "c": true});

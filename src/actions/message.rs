@@ -102,22 +102,22 @@ pub async fn create(
 }
 
 /// Sends a draft: from now on the others see it, at the end of the thread.
-pub async fn send(
-    app: &Arc<App>,
-    viewer: &Viewer,
-    name: &Ref<MessageId>,
-) -> Result<MessageAccess> {
+pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Result<MessageAccess> {
     let now = app.clock.now();
     let mut conn = app.conn().await?;
     let (message, thread, told) = conn
         .transaction(async |conn| {
             let (mut change, access) = lock(conn, viewer, name, now).await?;
             if !access.may_edit() {
-                return Err(Error::Forbidden("only its sender may send a message".to_owned()));
+                return Err(Error::Forbidden(
+                    "only its sender may send a message".to_owned(),
+                ));
             }
             let (mut message, _) = access.into_parts();
             if !message.is_draft() {
-                return Err(Error::Conflict("the message has been sent already".to_owned()));
+                return Err(Error::Conflict(
+                    "the message has been sent already".to_owned(),
+                ));
             }
             before_sending(conn, &mut change, message.sender_id, message.private, true).await?;
             message.set_sent(change.next_seq(), change.sending_time());
@@ -214,14 +214,11 @@ pub async fn post(
             "only agents, admins and API keys write private notes".to_owned(),
         ));
     }
-    let input_hash = input.values.external_id.as_ref().map(|_| {
-        thread::hash(&(
-            &input.values,
-            change.thread.id,
-            sender,
-            reply_to,
-        ))
-    });
+    let input_hash = input
+        .values
+        .external_id
+        .as_ref()
+        .map(|_| thread::hash(&(&input.values, change.thread.id, sender, reply_to)));
     if let Some(external_id) = &input.values.external_id
         && let Some(known) = message::by_external_id(conn, organization, external_id).await?
     {
@@ -276,8 +273,7 @@ pub async fn write_action(
         sender_id: change.actor_id(),
         type_: MessageType::Action,
         metadata,
-        ..Row::draft(thread.0, thread.1, words, change.now)
-            .sent(change.next_seq(), sent_at)
+        ..Row::draft(thread.0, thread.1, words, change.now).sent(change.next_seq(), sent_at)
     };
     let message = message::insert(conn, &row).await?;
     change.count_sent(&message);
@@ -312,13 +308,26 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
     let at = |name: &str| format!("{prefix}{name}");
     let values = &input.values;
     check::external_id(faults, &at("externalId"), values.external_id.as_deref());
-    check_words(faults, prefix, values.body.as_deref(), values.body_html.as_deref());
+    check_words(
+        faults,
+        prefix,
+        values.body.as_deref(),
+        values.body_html.as_deref(),
+    );
     check::url(faults, &at("url"), values.url.as_deref());
     check::url(faults, &at("iconUrl"), values.icon_url.as_deref());
-    check::short(faults, &at("extraClassnames"), values.extra_classnames.as_deref());
+    check::short(
+        faults,
+        &at("extraClassnames"),
+        values.extra_classnames.as_deref(),
+    );
     check::metadata(faults, &at("metadata"), values.metadata.as_ref());
     for (index, given) in input.reactions.iter().enumerate() {
-        check::emoji(faults, &at(&format!("reactions.{index}.emoji")), &given.emoji);
+        check::emoji(
+            faults,
+            &at(&format!("reactions.{index}.emoji")),
+            &given.emoji,
+        );
     }
     if values.icon_url.is_some() && !values.action {
         faults.add(at("iconUrl"), "is for ACTION messages only");
@@ -340,7 +349,10 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
             }
         }
         if viewer.is_key() && input.sender.is_none() {
-            faults.add(at("senderId"), "is required for a draft made with an API key");
+            faults.add(
+                at("senderId"),
+                "is required for a draft made with an API key",
+            );
         }
     }
 }
@@ -385,12 +397,18 @@ fn checked(viewer: &Viewer, mut to: Destination, input: &NewMessage) -> Result<D
         if let Ref::External(name) = &to.thread {
             let given = open.values.external_id.replace(name.clone());
             if given.is_some_and(|given| given != *name) {
-                faults.add("createThread.externalId", "must be absent or the same as threadId");
+                faults.add(
+                    "createThread.externalId",
+                    "must be absent or the same as threadId",
+                );
             }
         }
         thread::check_input(&mut faults, "createThread.", viewer, open);
         if open.message.is_some() {
-            faults.add("createThread.message", "must be absent: this is the first message");
+            faults.add(
+                "createThread.message",
+                "must be absent: this is the first message",
+            );
         }
     }
     faults.finish()?;
@@ -436,7 +454,9 @@ async fn sender(
         return if named == [Some(viewer)] {
             Ok(Some(viewer))
         } else {
-            Err(Error::Forbidden("only an API key writes for others".to_owned()))
+            Err(Error::Forbidden(
+                "only an API key writes for others".to_owned(),
+            ))
         };
     }
     participant::members(conn, organization, named, "senderId")
@@ -493,7 +513,12 @@ async fn before_sending(
 fn row(change: &mut Change, input: &NewMessage) -> Row {
     let values = input.values.clone();
     let words = content::words(values.body, values.body_html.as_deref());
-    let draft = Row::draft(change.thread.organization_id, change.thread.id, words, change.now);
+    let draft = Row::draft(
+        change.thread.organization_id,
+        change.thread.id,
+        words,
+        change.now,
+    );
     let row = if values.draft {
         draft
     } else {
@@ -514,7 +539,9 @@ fn row(change: &mut Change, input: &NewMessage) -> Row {
         url: values.url,
         icon_url: values.icon_url,
         extra_classnames: values.extra_classnames,
-        metadata: values.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        metadata: values
+            .metadata
+            .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         updated_at: values.updated_at,
         deleted_at: values.deleted_at,
         created_at: values.sent_at.unwrap_or(change.now).min(change.now),
@@ -558,4 +585,3 @@ pub async fn bury(
 fn taken() -> Error {
     Error::Conflict("externalId: is taken by another message".to_owned())
 }
-

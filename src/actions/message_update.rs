@@ -104,7 +104,11 @@ pub async fn update(
 fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
     let mut faults = Faults::default();
     let flat = |value: &Option<Option<String>>| value.clone().flatten();
-    check::external_id(&mut faults, "externalId", flat(&input.external_id).as_deref());
+    check::external_id(
+        &mut faults,
+        "externalId",
+        flat(&input.external_id).as_deref(),
+    );
     if input.changes_words() {
         let (body, html) = (flat(&input.body), flat(&input.body_html));
         check_words(&mut faults, "", body.as_deref(), html.as_deref());
@@ -123,7 +127,8 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
         }
     }
     for (index, given) in input.remove_reactions.iter().enumerate() {
-        let added = |other: &reaction::Given| other.emoji == given.emoji && other.user == given.user;
+        let added =
+            |other: &reaction::Given| other.emoji == given.emoji && other.user == given.user;
         if input.add_reactions.iter().any(added) {
             let path = format!("removeReactions.{index}");
             faults.add(path, "the same reaction is in addReactions");
@@ -140,7 +145,9 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
 
 fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
     if input.changes_facts() && !access.may_edit() {
-        return Err(Error::Forbidden("only its sender changes a message".to_owned()));
+        return Err(Error::Forbidden(
+            "only its sender changes a message".to_owned(),
+        ));
     }
     if input.changes_deletion() && !access.may_delete() {
         return Err(Error::Forbidden(
@@ -225,7 +232,10 @@ async fn react(
     now: DateTime<Utc>,
 ) -> Result<bool> {
     let given = |list: &[reaction::Given]| reaction::in_name_of(viewer, list);
-    let (add, remove) = (given(&input.add_reactions)?, given(&input.remove_reactions)?);
+    let (add, remove) = (
+        given(&input.add_reactions)?,
+        given(&input.remove_reactions)?,
+    );
     if (!add.is_empty() || !remove.is_empty()) && access.message().is_draft() {
         return Err(Error::Conflict("a draft takes no reactions".to_owned()));
     }

@@ -52,8 +52,7 @@ pub async fn upsert(
     }
     let stored = conn
         .transaction(async |conn| {
-            let known =
-                organization::get_or_insert(conn, &input.external_id, &input.name).await?;
+            let known = organization::get_or_insert(conn, &input.external_id, &input.name).await?;
             organization::update(conn, known.id, &input.name, input.metadata.as_ref()).await
         })
         .await?;

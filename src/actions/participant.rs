@@ -80,7 +80,9 @@ pub async fn remove(
 /// Lets the viewer leave a thread; its creator cannot.
 pub async fn leave(app: &Arc<App>, viewer: &Viewer, thread: &Ref<ThreadId>) -> Result<ThreadId> {
     let Some(user) = viewer.user_id() else {
-        return Err(Error::Forbidden("an API key takes part in no thread".to_owned()));
+        return Err(Error::Forbidden(
+            "an API key takes part in no thread".to_owned(),
+        ));
     };
     let access = remove(app, viewer, thread, &Ref::Id(user)).await?;
     Ok(access.thread().id)
@@ -120,7 +122,10 @@ pub async fn members(
     let mut faults = Faults::default();
     for (index, user) in found.iter().enumerate() {
         if !user.is_some_and(|user| active.contains(&user)) {
-            faults.add(format!("{path}.{index}"), "is not a member of the organization");
+            faults.add(
+                format!("{path}.{index}"),
+                "is not a member of the organization",
+            );
         }
     }
     faults.finish()?;

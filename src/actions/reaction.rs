@@ -75,7 +75,10 @@ pub async fn add_all(
     let mut faults = Faults::default();
     for (index, given) in given.iter().enumerate() {
         if given.user.is_none() {
-            faults.add(format!("{path}.{index}.userId"), "is required with an API key");
+            faults.add(
+                format!("{path}.{index}.userId"),
+                "is required with an API key",
+            );
         }
     }
     faults.finish()?;
@@ -96,15 +99,14 @@ pub async fn add_all(
 }
 
 /// Takes reactions away within a transaction; whether there were any.
-pub async fn remove_all(
-    conn: &mut Conn,
-    message: &MessageAccess,
-    given: &[Given],
-) -> Result<bool> {
+pub async fn remove_all(conn: &mut Conn, message: &MessageAccess, given: &[Given]) -> Result<bool> {
     let mut changed = false;
     for given in given {
         let Some(name) = &given.user else {
-            return Err(Error::field("removeReactions", "userId is required with an API key"));
+            return Err(Error::field(
+                "removeReactions",
+                "userId is required with an API key",
+            ));
         };
         let known = user::ids_of(conn, std::slice::from_ref(name)).await?;
         if let Some(Some(reactor)) = known.first() {

@@ -59,7 +59,9 @@ async fn reader(
         (_, Some(name)) => {
             let user = access::user(conn, viewer, name).await?;
             if viewer.user_id().is_some_and(|id| id != user.id) {
-                return Err(Error::Forbidden("only an API key does this for others".to_owned()));
+                return Err(Error::Forbidden(
+                    "only an API key does this for others".to_owned(),
+                ));
             }
             let organization = access.thread().organization_id;
             let member = organization::active_members(conn, organization, &[user.id]).await?;

@@ -103,7 +103,9 @@ pub async fn create(
             // The same call again: its first message is found by its own externalId, if it has
             // one, and is not sent twice if it has none.
             let message = match (&input.message, found) {
-                (Some(new), Found::Now) => Some(message::post(conn, viewer, &mut change, new).await?),
+                (Some(new), Found::Now) => {
+                    Some(message::post(conn, viewer, &mut change, new).await?)
+                }
                 (Some(new), Found::Before) if new.values.external_id.is_some() => {
                     Some(message::post(conn, viewer, &mut change, new).await?)
                 }
@@ -250,7 +252,9 @@ fn new_thread(
         input_hash: None,
         subject: values.subject,
         url: values.url,
-        metadata: values.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        metadata: values
+            .metadata
+            .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         extra_classnames: values.extra_classnames,
         access: values.access,
         creator_id: viewer.user_id(),
@@ -303,7 +307,11 @@ async fn find_same(
 fn check_update(viewer: &Viewer, input: &UpdateThread) -> Result<()> {
     let mut faults = Faults::default();
     let flat = |value: &Option<Option<String>>| value.clone().flatten();
-    check::external_id(&mut faults, "externalId", flat(&input.external_id).as_deref());
+    check::external_id(
+        &mut faults,
+        "externalId",
+        flat(&input.external_id).as_deref(),
+    );
     check::line(&mut faults, "subject", input.subject.as_deref());
     check::url(&mut faults, "url", flat(&input.url).as_deref());
     check::metadata(&mut faults, "metadata", input.metadata.as_ref());
@@ -392,7 +400,9 @@ async fn post_action(
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     let name = match change.actor_id() {
-        Some(id) => crate::db::user::by_id(conn, id).await?.map(|user| user.name),
+        Some(id) => crate::db::user::by_id(conn, id)
+            .await?
+            .map(|user| user.name),
         None => None,
     };
     let text = match name {

@@ -33,7 +33,10 @@ pub async fn upsert(
     }
     let now = app.clock.now();
     let mut conn = app.conn().await?;
-    if user::by_external_id(&mut conn, external_id).await?.is_some() {
+    if user::by_external_id(&mut conn, external_id)
+        .await?
+        .is_some()
+    {
         let name = Ref::External(external_id.to_owned());
         access::user_to_manage(&mut conn, viewer, &name)
             .await

@@ -108,10 +108,17 @@ pub struct Keys {
 
 impl Keys {
     /// The keys of the settings. A JWK set that cannot be read now is an error now.
-    pub async fn load(secret: Option<&Secret>, jwks: Option<&str>, now: DateTime<Utc>) -> Result<Self, String> {
+    pub async fn load(
+        secret: Option<&Secret>,
+        jwks: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, String> {
         let secret = secret.map(|secret| {
             let bytes = secret.reveal().as_bytes();
-            (EncodingKey::from_secret(bytes), DecodingKey::from_secret(bytes))
+            (
+                EncodingKey::from_secret(bytes),
+                DecodingKey::from_secret(bytes),
+            )
         });
         let jwks = match jwks {
             None => None,
@@ -197,7 +204,12 @@ impl Jwks {
         })
     }
 
-    async fn find(&self, kid: Option<&str>, alg: Algorithm, now: DateTime<Utc>) -> Result<DecodingKey> {
+    async fn find(
+        &self,
+        kid: Option<&str>,
+        alg: Algorithm,
+        now: DateTime<Utc>,
+    ) -> Result<DecodingKey> {
         // One fetch at a time: whoever comes meanwhile waits for it and uses its result.
         let mut state = self.state.lock().await;
         let age = now - state.at;
@@ -230,10 +242,17 @@ async fn fetch(source: &Source, client: &reqwest::Client) -> Result<JwkSet, Stri
                 .await
                 .and_then(reqwest::Response::error_for_status)
                 .map_err(|cause| cause.to_string())?;
-            if response.content_length().is_some_and(|length| length > MAX_SET_BYTES) {
+            if response
+                .content_length()
+                .is_some_and(|length| length > MAX_SET_BYTES)
+            {
                 return Err(format!("{url}: larger than {MAX_SET_BYTES} bytes"));
             }
-            response.bytes().await.map_err(|cause| cause.to_string())?.to_vec()
+            response
+                .bytes()
+                .await
+                .map_err(|cause| cause.to_string())?
+                .to_vec()
         }
     };
     serde_json::from_slice(&bytes).map_err(|cause| format!("the JWK set cannot be read: {cause}"))
@@ -256,7 +275,10 @@ fn fits(key: &Jwk, alg: Algorithm) -> bool {
         _ => false,
     };
     let signs = !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
-    let named = key.common.key_algorithm.is_none_or(|named| named.to_string() == format!("{alg:?}"));
+    let named = key
+        .common
+        .key_algorithm
+        .is_none_or(|named| named.to_string() == format!("{alg:?}"));
     family && signs && named
 }
 
@@ -266,7 +288,10 @@ fn refused(message: &str) -> Error {
 
 /// RFC 7519's NumericDate; a value beyond what a date can be is the end of time.
 fn numeric_date(seconds: f64) -> DateTime<Utc> {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates, which is what is meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, which is what is meant"
+    )]
     let micros = (seconds * 1e6) as i64;
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -52,9 +52,16 @@ mod tests {
     fn the_words_come_from_the_html_when_there_is_no_text() {
         let html = words(None, Some("<p>Fish &amp; <i>chips</i></p><p>Peas</p>"));
         assert_eq!(html.body, "");
-        assert!(html.plaintext.starts_with("Fish & chips"), "{:?}", html.plaintext);
+        assert!(
+            html.plaintext.starts_with("Fish & chips"),
+            "{:?}",
+            html.plaintext
+        );
         assert!(html.plaintext.ends_with("Peas"), "{:?}", html.plaintext);
         let both = words(Some(" text ".to_owned()), Some("<p>html</p>"));
-        assert_eq!((both.body.as_str(), both.plaintext.as_str()), (" text ", "text"));
+        assert_eq!(
+            (both.body.as_str(), both.plaintext.as_str()),
+            (" text ", "text")
+        );
     }
 }

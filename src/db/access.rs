@@ -279,10 +279,7 @@ fn seen_messages(threads: seen_threads, key: bool, staff_of: Vec<OrganizationId>
         .or(messages::organization_id.eq_any(staff_of))
         .or(key);
     let draft: MessageStatus = MessageStatus::Draft;
-    messages::status
-        .ne(draft)
-        .and(in_seen)
-        .and(readable)
+    messages::status.ne(draft).and(in_seen).and(readable)
 }
 
 /// The organization, if the viewer sees it: its members and API keys that reach it.
@@ -513,11 +510,7 @@ fn ambiguous(field: &str) -> Error {
 
 /// A user whom the viewer may admit to an organization or describe: one that he sees, or one
 /// who belongs nowhere yet. People of other organizations do not exist for him.
-pub async fn user_to_manage(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    name: &Ref<UserId>,
-) -> Result<User> {
+pub async fn user_to_manage(conn: &mut Conn, viewer: &Viewer, name: &Ref<UserId>) -> Result<User> {
     let unseen = match user(conn, viewer, name).await {
         Ok(seen) => return Ok(seen),
         Err(unseen) => unseen,
@@ -529,7 +522,10 @@ pub async fn user_to_manage(
     let Some(found) = found else {
         return Err(unseen);
     };
-    if organization::memberships_of(conn, found.id).await?.is_empty() {
+    if organization::memberships_of(conn, found.id)
+        .await?
+        .is_empty()
+    {
         Ok(found)
     } else {
         Err(unseen)

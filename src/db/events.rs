@@ -80,7 +80,7 @@ pub async fn after(
         .map(|message| (message.id, Arc::new(message)))
         .collect();
     Ok(Stretch {
-        first_seq: rows.iter().next().map(|row| row.seq),
+        first_seq: rows.as_slice().first().map(|row| row.seq),
         last_seq: rows.last().map_or(seq, |row| row.seq),
         ended: i64::try_from(rows.len()).is_ok_and(|read| read < limit),
         events: rows
@@ -117,10 +117,7 @@ pub async fn oldest_running(conn: &mut Conn) -> Result<i64> {
 
 /// The threads that transactions from `since` on wrote to, each with its newest number among
 /// those, and the oldest transaction that may still be running.
-pub async fn written_since(
-    conn: &mut Conn,
-    since: i64,
-) -> Result<(Vec<(ThreadId, i64)>, i64)> {
+pub async fn written_since(conn: &mut Conn, since: i64) -> Result<(Vec<(ThreadId, i64)>, i64)> {
     // Read before the rows: a transaction that ends between the two statements is read again.
     let running = oldest_running(conn).await?;
     let written: Vec<(ThreadId, Option<i64>)> = events::table

@@ -153,7 +153,12 @@ pub struct NewMessage {
 
 impl NewMessage {
     /// A message with nothing but its words, not sent yet.
-    pub fn draft(organization_id: OrganizationId, thread_id: ThreadId, words: Words, now: DateTime<Utc>) -> Self {
+    pub fn draft(
+        organization_id: OrganizationId,
+        thread_id: ThreadId,
+        words: Words,
+        now: DateTime<Utc>,
+    ) -> Self {
         let id = MessageId::generate();
         Self {
             id,
@@ -237,10 +242,7 @@ struct Saved<'a> {
 }
 
 /// Stores a new message.
-pub async fn insert(
-    conn: &mut Conn,
-    new: &NewMessage,
-) -> Result<Message, diesel::result::Error> {
+pub async fn insert(conn: &mut Conn, new: &NewMessage) -> Result<Message, diesel::result::Error> {
     diesel::insert_into(messages::table)
         .values(new)
         .returning(Message::as_returning())
@@ -278,7 +280,9 @@ pub async fn save(conn: &mut Conn, message: &Message) -> Result<(), diesel::resu
 
 /// Removes a message for good, with all that hangs on it.
 pub async fn remove(conn: &mut Conn, id: MessageId) -> Result<()> {
-    diesel::delete(messages::table.find(id)).execute(conn).await?;
+    diesel::delete(messages::table.find(id))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

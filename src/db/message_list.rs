@@ -248,11 +248,13 @@ fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, die
     messages::table
         .filter(messages::sender_id.eq(user))
         .filter(messages::status.eq(MessageStatus::Draft))
-        .filter(messages::thread_id.eq_any(
-            threads::table
-                .filter(visible_threads(viewer))
-                .select(threads::id),
-        ))
+        .filter(
+            messages::thread_id.eq_any(
+                threads::table
+                    .filter(visible_threads(viewer))
+                    .select(threads::id),
+            ),
+        )
         .into_boxed()
 }
 
@@ -282,11 +284,13 @@ fn filtered(
         query = query.filter(messages::metadata.contains(metadata.clone()));
     }
     if let Some(metadata) = &filter.thread_metadata {
-        query = query.filter(messages::thread_id.eq_any(
-            threads::table
-                .filter(threads::metadata.contains(metadata.clone()))
-                .select(threads::id),
-        ));
+        query = query.filter(
+            messages::thread_id.eq_any(
+                threads::table
+                    .filter(threads::metadata.contains(metadata.clone()))
+                    .select(threads::id),
+            ),
+        );
     }
     if let Some(from) = filter.sent_at.from {
         query = query.filter(messages::sent_at.ge(from));

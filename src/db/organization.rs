@@ -91,11 +91,7 @@ pub async fn none_exists(conn: &mut Conn) -> Result<bool> {
 }
 
 /// The organization with a backend's id, made if there is none.
-pub async fn get_or_insert(
-    conn: &mut Conn,
-    external_id: &str,
-    name: &str,
-) -> Result<Organization> {
+pub async fn get_or_insert(conn: &mut Conn, external_id: &str, name: &str) -> Result<Organization> {
     if let Some(known) = by_external_id(conn, external_id).await? {
         return Ok(known);
     }

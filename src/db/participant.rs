@@ -132,7 +132,10 @@ pub async fn add(
         .values(&rows)
         .on_conflict((participants::thread_id, participants::user_id))
         .do_update()
-        .set(participants::subscribed.eq(participants::subscribed.or(excluded(participants::subscribed))))
+        .set(
+            participants::subscribed
+                .eq(participants::subscribed.or(excluded(participants::subscribed))),
+        )
         .execute(conn)
         .await?;
     Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())

@@ -57,11 +57,7 @@ pub async fn add(
         created_at: at.unwrap_or(now),
     };
     let insert = diesel::insert_into(reactions::table).values(&new);
-    let key = (
-        reactions::message_id,
-        reactions::user_id,
-        reactions::emoji,
-    );
+    let key = (reactions::message_id, reactions::user_id, reactions::emoji);
     let changed = match at {
         None => insert.on_conflict(key).do_nothing().execute(conn).await?,
         Some(at) => {

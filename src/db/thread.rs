@@ -199,7 +199,11 @@ pub async fn page(
     let columns = format!("{at}, threads.id");
     let mut query = filtered(viewer, filter).limit(page.probe());
     // "Behind" is downwards in a descending list.
-    let (behind, before) = if order.descending { ("<", ">") } else { (">", "<") };
+    let (behind, before) = if order.descending {
+        ("<", ">")
+    } else {
+        (">", "<")
+    };
     if let Some(key) = &page.after {
         query = query.filter(beyond::<SqlUuid, _>(&columns, behind, key));
     }
@@ -213,9 +217,7 @@ pub async fn page(
         query.order((sort.desc(), threads::id.desc()))
     };
     let rows: Vec<(Thread, i64)> = query.select(access::thread_columns()).load(conn).await?;
-    Ok(page
-        .cut(rows)
-        .map(|row| access::thread_access(viewer, row)))
+    Ok(page.cut(rows).map(|row| access::thread_access(viewer, row)))
 }
 
 /// How many threads the list holds.
@@ -381,7 +383,11 @@ fn sort_column(viewer: &Viewer, order: ThreadOrder) -> String {
 }
 
 fn message_column(viewer: &Viewer) -> String {
-    by_sight(viewer, "threads.staff_message_at", "threads.last_message_at")
+    by_sight(
+        viewer,
+        "threads.staff_message_at",
+        "threads.last_message_at",
+    )
 }
 
 /// One column for staff, another one for others. A viewer who is staff in one organization and

@@ -92,13 +92,13 @@ pub async fn moved_since(
         .filter(watermarks::thread_id.eq(access.thread().id))
         .filter(watermarks::xid.ge(since))
         .order_by((watermarks::moved_at, watermarks::user_id))
-        .select((
-            Watermark::as_select(),
-            sql::<BigInt>(OLDEST_RUNNING),
-        ))
+        .select((Watermark::as_select(), sql::<BigInt>(OLDEST_RUNNING)))
         .load(conn)
         .await?;
-    let running = rows.iter().next().map_or(since, |(_, running)| *running);
+    let running = rows
+        .as_slice()
+        .first()
+        .map_or(since, |(_, running)| *running);
     let moved = rows.into_iter().map(|(watermark, _)| watermark).collect();
     Ok((moved, running))
 }
@@ -140,11 +140,7 @@ pub async fn unread_counts(
 }
 
 /// In how many threads how many messages by others a person has not seen.
-pub async fn unread_totals(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    user: UserId,
-) -> Result<(i64, i64)> {
+pub async fn unread_totals(conn: &mut Conn, viewer: &Viewer, user: UserId) -> Result<(i64, i64)> {
     let seen = diesel::dsl::exists(
         watermarks::table
             .filter(watermarks::thread_id.eq(messages::thread_id))
@@ -194,10 +190,7 @@ pub async fn readers(
 }
 
 /// How many have seen each of these messages, its sender aside.
-pub async fn reader_counts(
-    conn: &mut Conn,
-    ids: &[MessageId],
-) -> Result<HashMap<MessageId, i32>> {
+pub async fn reader_counts(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap<MessageId, i32>> {
     let rows: Vec<ReaderCount> = diesel::sql_query(
         "SELECT m.id AS message_id, count(*)::integer AS readers FROM messages m
          JOIN watermarks w ON w.thread_id = m.thread_id

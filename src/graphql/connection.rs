@@ -24,8 +24,8 @@ impl PageInfo {
         Self {
             has_next_page: slice.has_next,
             has_previous_page: slice.has_previous,
-            start_cursor: slice.rows.iter().next().map(&cursor),
-            end_cursor: slice.rows.iter().next_back().map(&cursor),
+            start_cursor: slice.rows.first().map(&cursor),
+            end_cursor: slice.rows.last().map(&cursor),
         }
     }
 }

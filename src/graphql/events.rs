@@ -156,10 +156,22 @@ thread_event!(
 /// Something that happened in a thread.
 #[derive(Interface)]
 #[graphql(
-    field(name = "cursor", ty = "&str", desc = "The position behind this event: hand it to `threadEvents(after:)` to go on there."),
+    field(
+        name = "cursor",
+        ty = "&str",
+        desc = "The position behind this event: hand it to `threadEvents(after:)` to go on there."
+    ),
     field(name = "occurred_at", ty = "DateTime", desc = "When it happened."),
-    field(name = "thread", ty = "Option<Thread>", desc = "The thread as it is now; null once it is deleted."),
-    field(name = "actor", ty = "Option<User>", desc = "Who did it; null: a backend or the server.")
+    field(
+        name = "thread",
+        ty = "Option<Thread>",
+        desc = "The thread as it is now; null once it is deleted."
+    ),
+    field(
+        name = "actor",
+        ty = "Option<User>",
+        desc = "Who did it; null: a backend or the server."
+    )
 )]
 pub enum ThreadEvent {
     /// A message was sent.
@@ -184,7 +196,12 @@ pub enum ThreadEvent {
 
 impl From<Occurrence> for ThreadEvent {
     fn from(occurrence: Occurrence) -> Self {
-        let Occurrence { what, position, at, access } = occurrence;
+        let Occurrence {
+            what,
+            position,
+            at,
+            access,
+        } = occurrence;
         let mut common = Common {
             cursor: position.encode(access.thread().id),
             at: DateTime(at),
@@ -195,14 +212,22 @@ impl From<Occurrence> for ThreadEvent {
             What::Resync(reason) => return Self::ResyncRequired(ResyncRequired { common, reason }),
             What::Seen(user_id, up_to) => {
                 common.actor = Some(user_id);
-                return Self::ThreadSeen(ThreadSeen { common, user_id, up_to });
+                return Self::ThreadSeen(ThreadSeen {
+                    common,
+                    user_id,
+                    up_to,
+                });
             }
             What::Event(event) => event,
         };
         common.actor = event.actor_id;
         match event.fact.clone() {
-            Fact::MessageCreated(message) => Self::MessageCreated(MessageCreated { common, message }),
-            Fact::MessageUpdated(message) => Self::MessageUpdated(MessageUpdated { common, message }),
+            Fact::MessageCreated(message) => {
+                Self::MessageCreated(MessageCreated { common, message })
+            }
+            Fact::MessageUpdated(message) => {
+                Self::MessageUpdated(MessageUpdated { common, message })
+            }
             Fact::MessageRemoved(id) => Self::MessageRemoved(MessageRemoved {
                 common,
                 message_id: id.to_string().into(),

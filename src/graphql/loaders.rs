@@ -104,10 +104,7 @@ impl Loader<OrganizationId> for Batch {
     type Value = Organization;
     type Error = Error;
 
-    async fn load(
-        &self,
-        keys: &[OrganizationId],
-    ) -> Result<HashMap<OrganizationId, Organization>> {
+    async fn load(&self, keys: &[OrganizationId]) -> Result<HashMap<OrganizationId, Organization>> {
         let found = organization::by_ids(&mut self.app.conn().await?, keys).await?;
         Ok(found.into_iter().map(|found| (found.id, found)).collect())
     }
@@ -123,7 +120,9 @@ impl Loader<MembershipsOf> for Batch {
     ) -> Result<HashMap<MembershipsOf, Vec<Membership>>> {
         let users: Vec<UserId> = keys.iter().map(|key| key.0).collect();
         let found = organization::memberships_of_all(&mut self.app.conn().await?, &users).await?;
-        Ok(gather(found, |membership| MembershipsOf(membership.user_id)))
+        Ok(gather(found, |membership| {
+            MembershipsOf(membership.user_id)
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{ContentType, MessageOrder, MessageStatus, MessageType};
-use crate::graphql::loaders::{ReaderCountOf, ReactionsTo, ReadersOf, ThreadOf};
+use crate::graphql::loaders::{ReactionsTo, ReaderCountOf, ReadersOf, ThreadOf};
 use crate::graphql::message_inputs::{self, MessageFilterInput};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::reaction::{Reaction, ReactionGroup};
@@ -92,7 +92,11 @@ impl Message {
 
     /// The words as they were written; empty when only HTML was given.
     async fn body(&self) -> &str {
-        if self.is_tombstone() { "" } else { &self.row().body }
+        if self.is_tombstone() {
+            ""
+        } else {
+            &self.row().body
+        }
     }
 
     /// The words as HTML, sanitized.
@@ -168,7 +172,11 @@ impl Message {
             return Ok(Vec::new());
         }
         let found = ctx.batch()?.load_one(ReactionsTo(self.row().id)).await?;
-        Ok(found.unwrap_or_default().into_iter().map(Reaction::new).collect())
+        Ok(found
+            .unwrap_or_default()
+            .into_iter()
+            .map(Reaction::new)
+            .collect())
     }
 
     /// The reactions to it by emoji, in the order in which each came up first.
@@ -189,7 +197,11 @@ impl Message {
         let ids = self.row().sender_id.into_iter();
         let ids: Vec<_> = ids.chain(readers.unwrap_or_default()).collect();
         let mut users = ctx.batch()?.load_many(ids.iter().copied()).await?;
-        Ok(ids.iter().filter_map(|id| users.remove(id)).map(User::new).collect())
+        Ok(ids
+            .iter()
+            .filter_map(|id| users.remove(id))
+            .map(User::new)
+            .collect())
     }
 
     /// How many have seen it, its sender counted.
@@ -251,14 +263,22 @@ pub struct MessageConnection {
 impl MessageConnection {
     /// Of one thread.
     pub fn in_thread(access: &ThreadAccess, slice: Slice<db::Message>) -> Result<Self> {
-        let Slice { rows, has_previous, has_next } = slice;
+        let Slice {
+            rows,
+            has_previous,
+            has_next,
+        } = slice;
         let prove = |row: db::Message| {
             let cursor = row.place().encode();
             access.message(row).map(|message| (message, cursor))
         };
         let rows = rows.into_iter().map(prove).collect::<Result<_>>()?;
         Ok(Self {
-            slice: Slice { rows, has_previous, has_next },
+            slice: Slice {
+                rows,
+                has_previous,
+                has_next,
+            },
             total: Total::Thread(access.clone()),
             revealed: false,
         })
@@ -277,7 +297,11 @@ impl MessageConnection {
         };
         let ids = slice.rows.iter().map(|row| ThreadOf(row.thread_id));
         let threads = ctx.batch()?.load_many(ids).await?;
-        let Slice { rows, has_previous, has_next } = slice;
+        let Slice {
+            rows,
+            has_previous,
+            has_next,
+        } = slice;
         let prove = |row: db::Message| {
             let cursor = key(&row).encode();
             // Whoever lost the thread between the two queries has lost its messages.
@@ -286,7 +310,11 @@ impl MessageConnection {
         };
         let rows = rows.into_iter().filter_map(prove).collect();
         Ok(Self {
-            slice: Slice { rows, has_previous, has_next },
+            slice: Slice {
+                rows,
+                has_previous,
+                has_next,
+            },
             total,
             revealed,
         })
@@ -383,17 +411,22 @@ impl MessageQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only those that pass all of these.")] filter: Option<MessageFilterInput>,
-        #[graphql(desc = "Their order.", default_with = "MessageOrder::SentAsc")]
-        order_by: MessageOrder,
+        #[graphql(desc = "Their order.", default_with = "Some(MessageOrder::SentAsc)")]
+        order_by: Option<MessageOrder>,
         #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
         #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<MessageConnection> {
-        let args = PageArgs { first, after, last, before };
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = args.check::<Uuid>()?;
         let viewer = ctx.viewer()?;
-        let descending = order_by == MessageOrder::SentDesc;
+        let descending = order_by == Some(MessageOrder::SentDesc);
         let conn = &mut ctx.app().conn().await?;
         let filter = message_inputs::filter(conn, viewer, filter.unwrap_or_default()).await?;
         let slice = message_list::anywhere(conn, viewer, &filter, descending, &page).await?;

@@ -96,14 +96,14 @@ pub struct CreateMessageInput {
     /// The words as HTML, which is sanitized: at most 150,000 characters.
     body_html: Option<String>,
     /// Whether to send it at once.
-    #[graphql(default_with = "NewMessageStatus::Sent")]
-    status: NewMessageStatus,
+    #[graphql(default_with = "Some(NewMessageStatus::Sent)")]
+    status: Option<NewMessageStatus>,
     /// What kind of entry it is. ACTION: API key only, else INVALID_MESSAGE_TYPE.
-    #[graphql(name = "type", default_with = "MessageType::User")]
-    message_type: MessageType,
+    #[graphql(name = "type", default_with = "Some(MessageType::User)")]
+    message_type: Option<MessageType>,
     /// Whether it is a note that only agents, admins and API keys ever learn of.
-    #[graphql(default = false)]
-    private: bool,
+    #[graphql(default_with = "Some(false)")]
+    private: Option<bool>,
     /// Where it belongs in your product: http or https.
     url: Option<String>,
     /// The icon of an ACTION message: http or https.
@@ -123,8 +123,8 @@ pub struct CreateMessageInput {
     /// When its words last changed, for an import. API key only.
     updated_at: Option<DateTime>,
     /// Whether the sender is to be notified of what is new in the thread.
-    #[graphql(default = true)]
-    subscribe_sender: bool,
+    #[graphql(default_with = "Some(true)")]
+    subscribe_sender: Option<bool>,
 }
 
 /// A reaction.
@@ -159,9 +159,9 @@ impl From<CreateMessageInput> for (Destination, NewMessage) {
                 external_id: input.external_id,
                 body: input.body,
                 body_html: input.body_html,
-                draft: input.status == NewMessageStatus::Draft,
-                action: input.message_type == MessageType::Action,
-                private: input.private,
+                draft: input.status == Some(NewMessageStatus::Draft),
+                action: input.message_type == Some(MessageType::Action),
+                private: input.private.unwrap_or(false),
                 url: input.url,
                 icon_url: input.icon_url,
                 extra_classnames: input.extra_classnames,
@@ -173,7 +173,7 @@ impl From<CreateMessageInput> for (Destination, NewMessage) {
             sender: input.sender_id.map(|id| Ref::parse(&id)),
             reply_to: input.reply_to_id.map(|id| Ref::parse(&id)),
             reactions: given(input.reactions),
-            unsubscribed: !input.subscribe_sender,
+            unsubscribed: input.subscribe_sender == Some(false),
         };
         (destination, message)
     }

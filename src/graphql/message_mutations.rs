@@ -43,8 +43,8 @@ struct DeleteMessageInput {
     /// The message's id or externalId.
     message_id: ID,
     /// For good, without a tombstone. Admins and API keys; drafts always go for good.
-    #[graphql(default = false)]
-    permanently: bool,
+    #[graphql(default_with = "Some(false)")]
+    permanently: Option<bool>,
 }
 
 /// The outcome of `deleteMessage`.
@@ -104,8 +104,7 @@ impl MessageMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
-            let message =
-                actions::message_update::update(app, viewer, &name, input.into()).await?;
+            let message = actions::message_update::update(app, viewer, &name, input.into()).await?;
             Ok(UpdateMessagePayload {
                 message: Message::new(message),
             })
@@ -140,8 +139,8 @@ impl MessageMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
-            let (id, left) =
-                actions::message::delete(app, viewer, &name, input.permanently).await?;
+            let permanently = input.permanently.unwrap_or(false);
+            let (id, left) = actions::message::delete(app, viewer, &name, permanently).await?;
             Ok(DeleteMessagePayload {
                 message: left.map(Message::new),
                 deleted_message_id: id.to_string().into(),

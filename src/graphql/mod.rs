@@ -65,13 +65,9 @@ pub type BobbinSchema = Schema<Query, Mutation, events::Subscription>;
 
 /// The schema without anything attached, so that it prints without a database.
 pub fn schema() -> SchemaBuilder<Query, Mutation, events::Subscription> {
-    Schema::build(
-        Query::default(),
-        Mutation::default(),
-        events::Subscription,
-    )
-    .register_output_type::<node::Node>()
-    .register_output_type::<events::ThreadEvent>()
+    Schema::build(Query::default(), Mutation::default(), events::Subscription)
+        .register_output_type::<node::Node>()
+        .register_output_type::<events::ThreadEvent>()
 }
 
 /// The schema as text, in the schema definition language.

@@ -13,7 +13,11 @@ use crate::ids::Ref;
 
 /// An object with an id of its own.
 #[derive(Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "Its id, a TypeID such as thr_01h455vb4pex5vsknk084sn02q."))]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "Its id, a TypeID such as thr_01h455vb4pex5vsknk084sn02q."
+))]
 pub enum Node {
     /// An organization.
     Organization(Organization),

@@ -54,7 +54,6 @@ impl Organization {
     }
 
     /// Its members, those who joined first first. FORBIDDEN to contacts.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
     async fn members(
         &self,
         ctx: &Context<'_>,
@@ -67,7 +66,12 @@ impl Organization {
         if !self.0.lists_members() {
             return Err(Error::Forbidden("contacts do not list members".to_owned()));
         }
-        let args = PageArgs { first, after, last, before };
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = args.check::<Uuid>()?;
         let role = role.map(Into::into);
         let conn = &mut ctx.app().conn().await?;
@@ -113,7 +117,9 @@ impl MemberConnection {
     /// How many there are in all.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let conn = &mut ctx.app().conn().await?;
-        db::member_count(conn, &self.access, self.role).await.map(total)
+        db::member_count(conn, &self.access, self.role)
+            .await
+            .map(total)
     }
 }
 

@@ -76,7 +76,10 @@ impl ReactionGroup {
     /// Whether the viewer is one of them.
     async fn viewer_has_reacted(&self, ctx: &Context<'_>) -> Result<bool> {
         let viewer = ctx.viewer()?.user_id();
-        Ok(self.0.iter().any(|reaction| Some(reaction.user_id) == viewer))
+        Ok(self
+            .0
+            .iter()
+            .any(|reaction| Some(reaction.user_id) == viewer))
     }
 
     /// Who they are, the first one first.
@@ -89,9 +92,18 @@ impl ReactionGroup {
             most @ 1..=crate::db::page::MAX_PAGE => usize::try_from(most).unwrap_or(1),
             _ => return Err(Error::field("first", "must be between 1 and 100")),
         };
-        let ids: Vec<_> = self.0.iter().take(most).map(|reaction| reaction.user_id).collect();
+        let ids: Vec<_> = self
+            .0
+            .iter()
+            .take(most)
+            .map(|reaction| reaction.user_id)
+            .collect();
         let mut users = ctx.batch()?.load_many(ids.iter().copied()).await?;
-        Ok(ids.iter().filter_map(|id| users.remove(id)).map(User::new).collect())
+        Ok(ids
+            .iter()
+            .filter_map(|id| users.remove(id))
+            .map(User::new)
+            .collect())
     }
 }
 
@@ -143,8 +155,7 @@ impl ReactionMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let message =
-                actions::reaction::add(ctx.app(), viewer, &name, &input.emoji).await?;
+            let message = actions::reaction::add(ctx.app(), viewer, &name, &input.emoji).await?;
             Ok(AddReactionPayload {
                 message: Message::new(message),
             })
@@ -161,8 +172,7 @@ impl ReactionMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let message =
-                actions::reaction::remove(ctx.app(), viewer, &name, &input.emoji).await?;
+            let message = actions::reaction::remove(ctx.app(), viewer, &name, &input.emoji).await?;
             Ok(RemoveReactionPayload {
                 message: Message::new(message),
             })

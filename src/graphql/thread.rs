@@ -163,7 +163,12 @@ impl Thread {
         #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<ParticipantConnection> {
-        let args = PageArgs { first, after, last, before };
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = args.check::<Uuid>()?;
         let conn = &mut ctx.app().conn().await?;
         let slice = db_participant::page(conn, &self.0, &page).await?;
@@ -183,7 +188,12 @@ impl Thread {
         #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<MessageConnection> {
-        let args = PageArgs { first, after, last, before };
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = args.check::<i64>()?;
         let conn = &mut ctx.app().conn().await?;
         let slice = message_list::in_thread(conn, &self.0, &page).await?;
@@ -454,12 +464,13 @@ impl ThreadQuery {
             let conn = &mut ctx.app().conn().await?;
             let name = Ref::parse(&organization_id);
             // Who does not see the organization does not see the thread either.
-            let organization = access::organization(conn, viewer, &name)
-                .await
-                .map_err(|error| match error {
-                    Error::NotFound(_) => Error::NotFound("thread"),
-                    other => other,
-                })?;
+            let organization =
+                access::organization(conn, viewer, &name)
+                    .await
+                    .map_err(|error| match error {
+                        Error::NotFound(_) => Error::NotFound("thread"),
+                        other => other,
+                    })?;
             let id = db::id_by_number(conn, &organization, number)
                 .await?
                 .ok_or(Error::NotFound("thread"))?;
@@ -474,19 +485,27 @@ impl ThreadQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only those that pass all of these.")] filter: Option<ThreadFilterInput>,
-        #[graphql(desc = "Their order.", default_with = "ThreadOrder::LastMessageDesc")]
-        order_by: ThreadOrder,
+        #[graphql(
+            desc = "Their order.",
+            default_with = "Some(ThreadOrder::LastMessageDesc)"
+        )]
+        order_by: Option<ThreadOrder>,
         #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
         #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<ThreadConnection> {
-        let args = PageArgs { first, after, last, before };
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = args.check::<Uuid>()?;
         let viewer = ctx.viewer()?;
         let conn = &mut ctx.app().conn().await?;
         let filter = thread_inputs::filter(conn, viewer, filter.unwrap_or_default()).await?;
-        let order = order_by.into();
+        let order = order_by.unwrap_or(ThreadOrder::LastMessageDesc).into();
         let slice = db::page(conn, viewer, &filter, order, &page).await?;
         Ok(ThreadConnection {
             filter,

@@ -6,6 +6,7 @@ use crate::actions::message::{MessageValues, NewMessage};
 use crate::actions::thread::{OpenThread, ThreadValues, UpdateThread};
 use crate::auth::Viewer;
 use crate::db::access;
+use crate::db::enums::Access;
 use crate::db::pool::Conn;
 use crate::db::thread::{Range, ThreadFilter};
 use crate::error::{Error, Result};
@@ -106,8 +107,8 @@ pub struct CreateThreadInput {
     /// CSS classes for its display.
     extra_classnames: Option<String>,
     /// Who sees it besides its participants.
-    #[graphql(default_with = "ThreadAccess::Participants")]
-    access: ThreadAccess,
+    #[graphql(default_with = "Some(ThreadAccess::Participants)")]
+    access: Option<ThreadAccess>,
     /// Who takes part, by id or externalId: at most 100 members of the organization. The viewer
     /// always does.
     participant_ids: Option<Vec<ID>>,
@@ -167,7 +168,7 @@ impl From<CreateThreadInput> for OpenThread {
                 url: input.url,
                 metadata: input.metadata.map(|metadata| metadata.0),
                 extra_classnames: input.extra_classnames,
-                access: input.access.into(),
+                access: input.access.map_or(Access::Participants, Into::into),
                 department: input.department,
                 source_page: input.source_page,
                 language: input.language,

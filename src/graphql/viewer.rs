@@ -68,7 +68,12 @@ impl Viewer {
         #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<MessageConnection> {
-        let args = PageArgs { first, after, last, before };
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = args.check::<Uuid>()?;
         let viewer = ctx.viewer()?;
         let slice = match viewer.user_id() {

@@ -1,12 +1,12 @@
 //! GraphQL over HTTP: `POST /graphql` and `GET /graphql`; an upgrade goes to the WebSocket.
 
+use async_graphql::Response as Answer;
+use async_graphql::parser::types::OperationType;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use async_graphql::Response as Answer;
-use async_graphql::parser::types::OperationType;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub async fn handle(State(server): State<Server>, request: Request) -> Response 
     };
     let params = match params {
         Ok(params) => params,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let operation = match Operation::parse(&server.app, params) {
         Ok(operation) => operation,
@@ -89,23 +89,29 @@ fn respond(accept: Accept, answer: &Answer) -> Response {
     let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer, Basic realm=\"Bobbin\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }
 
 fn method_not_allowed(allow: &'static str, message: &str) -> Response {
-    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message);
+    let mut response = refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        message,
+    );
     let allow = HeaderValue::from_static(allow);
     response.headers_mut().insert(header::ALLOW, allow);
     response
 }
 
-fn bad_request(message: &str) -> Response {
-    refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
+fn bad_request(message: &str) -> Box<Response> {
+    Box::new(refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", message))
 }
 
-fn read_url(uri: &axum::http::Uri) -> Result<Params, Response> {
+fn read_url(uri: &axum::http::Uri) -> Result<Params, Box<Response>> {
     let Query(params) = Query::<GetParams>::try_from_uri(uri)
         .map_err(|_| bad_request("the URL's parameters cannot be read"))?;
     let object = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
@@ -122,14 +128,14 @@ fn read_url(uri: &axum::http::Uri) -> Result<Params, Response> {
     check(params)
 }
 
-async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params, Response> {
+async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params, Box<Response>> {
     // Other types are what a form of any page could send without being asked for permission.
     if !is_json(headers) {
-        return Err(refusal(
+        return Err(Box::new(refusal(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UNSUPPORTED_MEDIA_TYPE",
             "the Content-Type must be application/json in UTF-8",
-        ));
+        )));
     }
     let limit = usize::try_from(app.settings.max_request_bytes).unwrap_or(usize::MAX);
     let body: Bytes = to_bytes(body, limit).await.map_err(|cause| {
@@ -137,7 +143,11 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params,
             .is_some_and(|cause| cause.to_string().contains("length limit"));
         if too_large {
             let message = format!("a request has at most {limit} bytes");
-            refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message)
+            Box::new(refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "PAYLOAD_TOO_LARGE",
+                &message,
+            ))
         } else {
             bad_request("the body could not be read")
         }
@@ -147,8 +157,12 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params,
     check(params)
 }
 
-fn check(params: Params) -> Result<Params, Response> {
-    if params.query.as_ref().is_none_or(|query| query.trim().is_empty()) {
+fn check(params: Params) -> Result<Params, Box<Response>> {
+    if params
+        .query
+        .as_ref()
+        .is_none_or(|query| query.trim().is_empty())
+    {
         return Err(bad_request("query is required"));
     }
     Ok(params)

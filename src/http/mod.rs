@@ -108,7 +108,9 @@ async fn graphiql(
 ) -> Response {
     // The development token is for whoever sits at this machine: not for a page of another site
     // that resolves its own name to this address, nor for who comes through a proxy.
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     let here = peer.ip().is_loopback()
         && host.is_some_and(is_loopback_host)
         && !headers.contains_key("x-forwarded-for")
@@ -119,7 +121,11 @@ async fn graphiql(
 
 fn is_loopback_host(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.chars().all(|c| c.is_ascii_digit()) { name } else { host }
+        if port.chars().all(|c| c.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
     });
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
@@ -146,10 +152,20 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_here() {
-        for here in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "[::1]"] {
+        for here in [
+            "localhost",
+            "localhost:8080",
+            "127.0.0.1:1",
+            "[::1]:8080",
+            "[::1]",
+        ] {
             assert!(is_loopback_host(here), "{here}");
         }
-        for there in ["example.com", "localhost.example.com:80", "127.0.0.1.nip.io"] {
+        for there in [
+            "example.com",
+            "localhost.example.com:80",
+            "127.0.0.1.nip.io",
+        ] {
             assert!(!is_loopback_host(there), "{there}");
         }
     }

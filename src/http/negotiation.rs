@@ -88,7 +88,9 @@ pub fn is_json(headers: &HeaderMap) -> bool {
         return false;
     };
     let charset = kind.get_param(mediatype::names::CHARSET);
-    kind.essence().to_string().eq_ignore_ascii_case("application/json")
+    kind.essence()
+        .to_string()
+        .eq_ignore_ascii_case("application/json")
         && charset.is_none_or(|charset| charset.as_str().eq_ignore_ascii_case("utf-8"))
 }
 
@@ -119,7 +121,10 @@ mod tests {
             accept("application/json;q=0.5, application/graphql-response+json"),
             Some(Accept::GraphqlResponse)
         );
-        assert_eq!(accept("application/json; charset=utf-8"), Some(Accept::Json));
+        assert_eq!(
+            accept("application/json; charset=utf-8"),
+            Some(Accept::Json)
+        );
         assert_eq!(accept("text/html"), None);
         assert_eq!(accept("text/html, */*;q=0.1"), Some(Accept::Json));
     }

@@ -54,17 +54,17 @@ pub fn schema(app: &App) -> BobbinSchema {
 
 impl Operation {
     /// Parses a document and finds the operation that is meant.
-    pub fn parse(app: &App, params: Params) -> Result<Self, Answer> {
+    pub fn parse(app: &App, params: Params) -> Result<Self, Box<Answer>> {
         let Some(query) = params.query else {
-            return Err(failed("BAD_USER_INPUT", "query is required"));
+            return Err(Box::new(failed("BAD_USER_INPUT", "query is required")));
         };
         let document = async_graphql::parser::parse_query(&query)
-            .map_err(|error| finished(Answer::from_errors(vec![error.into()])))?;
+            .map_err(|error| Box::new(finished(Answer::from_errors(vec![error.into()]))))?;
         let Some(kind) = kind(&document, params.operation_name.as_deref()) else {
-            return Err(failed(
+            return Err(Box::new(failed(
                 "GRAPHQL_VALIDATION_FAILED",
                 "operationName must name one of the document's operations",
-            ));
+            )));
         };
         let variables = params.variables.unwrap_or_default();
         let mut request = Request::new(query)
@@ -155,7 +155,9 @@ fn failed(code: &str, message: &str) -> Answer {
 /// The code of an error that the executor itself found.
 fn code_for(error: &ServerError, request_error: bool) -> &'static str {
     let message = error.message.as_str();
-    if message.starts_with("Query is too complex") || message.starts_with("Query is nested too deep") {
+    if message.starts_with("Query is too complex")
+        || message.starts_with("Query is nested too deep")
+    {
         "QUERY_TOO_COMPLEX"
     } else if message.starts_with(" --> ") {
         "GRAPHQL_PARSE_FAILED"

@@ -90,7 +90,12 @@ impl Feed {
         let mut conn = app.conn().await?;
         let id = match thread {
             Ref::Id(id) => *id,
-            Ref::External(_) => access::thread(&mut conn, &viewer, thread).await?.thread().id,
+            Ref::External(_) => {
+                access::thread(&mut conn, &viewer, thread)
+                    .await?
+                    .thread()
+                    .id
+            }
         };
         // Listens before it reads: what is committed after the read is on the bus then.
         let listener = app.bus.subscribe(id);
@@ -229,7 +234,10 @@ impl Feed {
         let mut conn = self.app.conn().await?;
         let stretch = events::after(&mut conn, &self.access, self.position.seq, STRETCH).await?;
         drop(conn);
-        if stretch.first_seq.is_some_and(|seq| seq != self.position.seq + 1) {
+        if stretch
+            .first_seq
+            .is_some_and(|seq| seq != self.position.seq + 1)
+        {
             // The present position is the present one only if it is read now.
             self.check_access().await?;
             self.resync("the events after the cursor are no longer kept");
@@ -276,7 +284,11 @@ impl Feed {
         let seen = message_list::at_places(&mut conn, &self.access, &places).await?;
         drop(conn);
         // A message is told before the news that somebody has seen it.
-        let newest = seen.iter().flatten().filter_map(|message| message.seq).max();
+        let newest = seen
+            .iter()
+            .flatten()
+            .filter_map(|message| message.seq)
+            .max();
         while newest.is_some_and(|seq| seq > self.position.seq) {
             self.read_log().await?;
             if !self.behind {

@@ -124,12 +124,20 @@ pub fn pong(payload: Option<Value>) -> Utf8Bytes {
 
 /// A result of an operation, already written as JSON.
 pub fn next(id: &str, payload: &str) -> Utf8Bytes {
-    format!(r#"{{"id":{},"type":"next","payload":{payload}}}"#, quoted(id)).into()
+    format!(
+        r#"{{"id":{},"type":"next","payload":{payload}}}"#,
+        quoted(id)
+    )
+    .into()
 }
 
 /// The errors that an operation ended with, already written as a JSON array.
 pub fn error(id: &str, errors: &str) -> Utf8Bytes {
-    format!(r#"{{"id":{},"type":"error","payload":{errors}}}"#, quoted(id)).into()
+    format!(
+        r#"{{"id":{},"type":"error","payload":{errors}}}"#,
+        quoted(id)
+    )
+    .into()
 }
 
 /// The end of an operation.

@@ -113,7 +113,10 @@ impl Socket {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.server.app.shutdown.clone();
         loop {
-            let alarm = [self.init_deadline, self.expires].into_iter().flatten().min();
+            let alarm = [self.init_deadline, self.expires]
+                .into_iter()
+                .flatten()
+                .min();
             let step = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => Err(Some(Closing::going_away())),
@@ -198,7 +201,9 @@ impl Socket {
             .or_else(|| given(["token", "Token"]).map(|token| format!("Bearer {token}")))
             .or_else(|| self.authorization.take());
         let Some(authorization) = authorization else {
-            return Err(Some(Closing::forbidden("Forbidden: a credential is required")));
+            return Err(Some(Closing::forbidden(
+                "Forbidden: a credential is required",
+            )));
         };
         let app = &self.server.app;
         let credential = match auth::verify(app, &authorization).await {
@@ -229,7 +234,9 @@ impl Socket {
             return Err(Some(Closing::subscriber_exists(&id)));
         }
         if self.running.len() >= usize::from(self.server.app.settings.max_socket_operations) {
-            return Err(Some(Closing::bad_request("Too many operations on one socket")));
+            return Err(Some(Closing::bad_request(
+                "Too many operations on one socket",
+            )));
         }
         let number = self.next_number;
         self.next_number += 1;
@@ -279,9 +286,7 @@ impl Socket {
     }
 }
 
-async fn in_time<E>(
-    write: impl Future<Output = Result<(), E>>,
-) -> Result<(), Option<Closing>> {
+async fn in_time<E>(write: impl Future<Output = Result<(), E>>) -> Result<(), Option<Closing>> {
     match tokio::time::timeout(WRITE_DEADLINE, write).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(None),
@@ -315,7 +320,8 @@ impl Sink {
     }
 
     async fn next(&self, answer: &async_graphql::Response) {
-        self.put(protocol::next(&self.id, &written(answer)), false).await;
+        self.put(protocol::next(&self.id, &written(answer)), false)
+            .await;
     }
 
     async fn error(&self, answer: &async_graphql::Response) {

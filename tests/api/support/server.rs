@@ -83,7 +83,8 @@ pub fn now() -> f64 {
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
-    let settings = Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
+    let settings =
+        Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
     let pool = pool::build(&url, 32).expect("a pool");
     pool::migrate(&pool).await.expect("migrations apply");
     let keys = Keys::load(settings.jwt_secret.as_ref(), None, Clock.now());

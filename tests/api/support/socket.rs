@@ -26,7 +26,9 @@ impl Socket {
         let url = format!("ws://{}/graphql", server.address);
         let mut request = url.into_client_request().expect("a request");
         let subprotocol = HeaderValue::from_str(subprotocol).expect("a header");
-        request.headers_mut().insert("sec-websocket-protocol", subprotocol);
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", subprotocol);
         let (stream, _) = connect_async(request).await.expect("the server upgrades");
         Self { stream }
     }
@@ -35,7 +37,9 @@ impl Socket {
     pub async fn greeted(server: &Server, authorization: &str) -> Self {
         let mut socket = Self::connect(server, "graphql-transport-ws").await;
         let payload = json!({ "Authorization": authorization });
-        socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+        socket
+            .say(json!({ "type": "connection_init", "payload": payload }))
+            .await;
         assert_eq!(socket.hear().await["type"], "connection_ack");
         socket
     }
@@ -85,7 +89,9 @@ impl Socket {
 
     /// Whether nothing is heard for a moment: only for what must never come.
     pub async fn is_silent_for(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.hear_or_close()).await.is_err()
+        tokio::time::timeout(time, self.hear_or_close())
+            .await
+            .is_err()
     }
 }
 
@@ -100,7 +106,9 @@ impl Subscription {
     pub async fn open(server: &Server, authorization: &str, query: &str, variables: Value) -> Self {
         let mut socket = Socket::greeted(server, authorization).await;
         let payload = json!({ "query": query, "variables": variables });
-        socket.say(json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
+        socket
+            .say(json!({ "type": "subscribe", "id": "1", "payload": payload }))
+            .await;
         // The server reads a socket's next message once the subscription misses nothing.
         socket.say(json!({ "type": "ping" })).await;
         let mut early = Vec::new();
@@ -128,7 +136,10 @@ impl Subscription {
         let message = self.message().await;
         assert_eq!(message["type"], "next", "{message}");
         let data = &message["payload"]["data"];
-        let (_, event) = data.as_object().and_then(|data| data.iter().next()).expect("an event");
+        let (_, event) = data
+            .as_object()
+            .and_then(|data| data.iter().next())
+            .expect("an event");
         event.clone()
     }
 

@@ -4,3 +4,7 @@
 mod support;
 
 mod messages;
+
+mod people;
+
+mod threads;

@@ -99,6 +99,13 @@ pub struct Person {
     actor: Actor,
 }
 
+impl Person {
+    /// The person as a mere actor, to be moved about.
+    pub fn actor(&self) -> Actor {
+        self.actor.clone()
+    }
+}
+
 impl std::ops::Deref for Person {
     type Target = Actor;
 
@@ -111,6 +118,8 @@ impl std::ops::Deref for Person {
 #[derive(Clone)]
 pub struct Actor {
     server: &'static Server,
+    /// Its own: a client's connections end with the runtime of the test that made them.
+    http: reqwest::Client,
     authorization: Option<String>,
 }
 
@@ -119,6 +128,7 @@ impl Actor {
     pub fn with(server: &'static Server, authorization: String) -> Self {
         Self {
             server,
+            http: reqwest::Client::new(),
             authorization: Some(authorization),
         }
     }
@@ -127,6 +137,7 @@ impl Actor {
     pub async fn nobody() -> Self {
         Self {
             server: Server::get().await,
+            http: reqwest::Client::new(),
             authorization: None,
         }
     }
@@ -140,7 +151,6 @@ impl Actor {
     /// Executes a document over HTTP, whatever comes of it.
     pub async fn run(&self, query: &str, variables: Value) -> Answer {
         let mut request = self
-            .server
             .http
             .post(self.server.url("/graphql"))
             .json(&json!({ "query": query, "variables": variables }));

@@ -23,7 +23,6 @@ pub const SECRET: &str = "a secret of the tests, longer than 32 bytes";
 pub struct Server {
     pub app: Arc<App>,
     pub address: SocketAddr,
-    pub http: reqwest::Client,
     /// An API key for the whole server.
     pub root_key: String,
     /// Where its database is.
@@ -99,7 +98,6 @@ async fn start() -> Server {
         root_key: root_key.expect("a key"),
         app,
         address,
-        http: reqwest::Client::new(),
         database_url: url,
         _postgres: postgres,
     }

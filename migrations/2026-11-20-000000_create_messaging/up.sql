@@ -72,6 +72,7 @@ CREATE TABLE threads (
     language text,
     user_agent text,
     seq bigint NOT NULL DEFAULT 0,
+    public_seq bigint NOT NULL DEFAULT 0,
     clock_at timestamptz NOT NULL,
     user_message_count integer NOT NULL DEFAULT 0,
     action_message_count integer NOT NULL DEFAULT 0,
@@ -97,6 +98,7 @@ CREATE INDEX threads_creator ON threads (creator_id);
 COMMENT ON TABLE threads IS 'Conversations.';
 COMMENT ON COLUMN threads.input_hash IS 'SHA-256 of the values it was created with: the same externalId with the same values is the same thread.';
 COMMENT ON COLUMN threads.seq IS 'Number of its newest event; taken under this row''s lock, so events have no gaps and stand in commit order.';
+COMMENT ON COLUMN threads.public_seq IS 'Number of its newest event that is not for staff only: the position that others are given.';
 COMMENT ON COLUMN threads.clock_at IS 'The newest sent_at that the server handed out; it never runs backwards.';
 COMMENT ON COLUMN threads.user_message_count IS 'Public messages by people that are sent and not deleted. Private notes are counted apart, since who may not see them must not count them.';
 COMMENT ON COLUMN threads.private_message_count IS 'Private notes that are sent and not deleted.';

@@ -99,6 +99,9 @@ impl Change {
     /// Tells a fact: gives it the thread's next number.
     pub fn tell(&mut self, fact: Fact, audience: Audience) {
         self.thread.seq += 1;
+        if audience == Audience::Everyone {
+            self.thread.public_seq = self.thread.seq;
+        }
         self.dirty = true;
         self.told.push(Event {
             organization_id: self.thread.organization_id,

@@ -459,7 +459,7 @@ async fn sender(
             ))
         };
     }
-    participant::members(conn, organization, named, "senderId")
+    participant::members(conn, viewer, organization, named, "senderId")
         .await
         .map(|members| members.first().copied())
         .map_err(|_| Error::field("senderId", "is not a member of the thread's organization"))

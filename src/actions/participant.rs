@@ -8,7 +8,8 @@ use diesel_async::AsyncConnection;
 use crate::actions::change::Change;
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access::ThreadAccess;
+use crate::db::access::{self, ThreadAccess};
+use crate::db::enums::Role;
 use crate::db::organization;
 use crate::db::participant;
 use crate::db::pool::Conn;
@@ -33,7 +34,7 @@ pub async fn add(
         .transaction(async |conn| {
             let mut change = Change::lock(conn, viewer, thread, now).await?;
             let organization = change.thread.organization_id;
-            let users = members(conn, organization, users, "userIds").await?;
+            let users = members(conn, viewer, organization, users, "userIds").await?;
             let all: Vec<_> = users.into_iter().map(|id| (id, true)).collect();
             join(conn, &mut change, &all, now).await?;
             change.save(conn).await
@@ -106,9 +107,10 @@ pub async fn join(
 }
 
 /// The users that a call names, all of them active members of the organization; those who are
-/// none are all named in the error.
+/// none are all named in the error. For a contact only those whom he meets are members.
 pub async fn members(
     conn: &mut Conn,
+    viewer: &Viewer,
     organization: OrganizationId,
     names: &[Ref<UserId>],
     path: &str,
@@ -118,7 +120,10 @@ pub async fn members(
     }
     let found = user::ids_of(conn, names).await?;
     let ids: Vec<UserId> = found.iter().flatten().copied().collect();
-    let active = organization::active_members(conn, organization, &ids).await?;
+    let mut active = organization::active_members(conn, organization, &ids).await?;
+    if viewer.role_in(organization) == Some(Role::Contact) {
+        active = access::met_by(conn, viewer, &active).await?;
+    }
     let mut faults = Faults::default();
     for (index, user) in found.iter().enumerate() {
         if !user.is_some_and(|user| active.contains(&user)) {

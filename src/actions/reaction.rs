@@ -5,11 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 
+use crate::actions::check;
 use crate::actions::message::lock;
-use crate::actions::{check, participant};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::MessageAccess;
+use crate::db::organization;
 use crate::db::pool::Conn;
 use crate::db::reaction;
 use crate::db::user;
@@ -73,26 +74,27 @@ pub async fn add_all(
     now: DateTime<Utc>,
 ) -> Result<bool> {
     let mut faults = Faults::default();
-    for (index, given) in given.iter().enumerate() {
-        if given.user.is_none() {
-            faults.add(
-                format!("{path}.{index}.userId"),
-                "is required with an API key",
-            );
+    let names: Vec<Ref<UserId>> = given
+        .iter()
+        .filter_map(|given| given.user.clone())
+        .collect();
+    if names.len() < given.len() {
+        return Err(Error::field(path, "userId is required with an API key"));
+    }
+    let reactors = user::ids_of(conn, &names).await?;
+    let known: Vec<UserId> = reactors.iter().flatten().copied().collect();
+    let organization = message.message().organization_id;
+    let active = organization::active_members(conn, organization, &known).await?;
+    for (index, reactor) in reactors.iter().enumerate() {
+        if !reactor.is_some_and(|reactor| active.contains(&reactor)) {
+            let path = format!("{path}.{index}.userId");
+            faults.add(path, "is not a member of the organization");
         }
     }
     faults.finish()?;
     let mut changed = false;
-    let organization = message.message().organization_id;
-    for (index, given) in given.iter().enumerate() {
-        let Some(name) = &given.user else { continue };
-        let reactor = participant::members(conn, organization, std::slice::from_ref(name), path)
-            .await
-            .map_err(|_| {
-                let path = format!("{path}.{index}.userId");
-                Error::field(path, "is not a member of the organization")
-            })?;
-        let reaction = (reactor[0], given.emoji.as_str());
+    for (given, reactor) in given.iter().zip(known) {
+        let reaction = (reactor, given.emoji.as_str());
         changed |= reaction::add(conn, message, reaction, given.timestamp, now).await?;
     }
     Ok(changed)

@@ -136,7 +136,8 @@ pub async fn update(
             if let Some(actor) = &input.actor {
                 let organization = change.thread.organization_id;
                 let actor = std::slice::from_ref(actor);
-                let actor = participant::members(conn, organization, actor, "actorId").await?;
+                let actor =
+                    participant::members(conn, viewer, organization, actor, "actorId").await?;
                 change.set_actor(actor.first().copied());
             }
             apply(&mut change, &input)?;
@@ -169,9 +170,10 @@ pub async fn open(
     let organization =
         access::organization_or_bound(conn, viewer, input.organization.as_ref()).await?;
     let id = organization.organization().id;
-    let named = participant::members(conn, id, &input.participants, "participantIds").await?;
+    let named =
+        participant::members(conn, viewer, id, &input.participants, "participantIds").await?;
     let subscribers = match &input.subscribers {
-        Some(names) => Some(participant::members(conn, id, names, "subscriberIds").await?),
+        Some(names) => Some(participant::members(conn, viewer, id, names, "subscriberIds").await?),
         None => None,
     };
     // From here on nobody else opens a thread in this organization: so the externalId is free

@@ -18,7 +18,7 @@ use crate::db::enums::{Access, MessageStatus, Role};
 use crate::db::message::Message;
 use crate::db::organization::{self, Organization};
 use crate::db::pool::Conn;
-use crate::db::schema::{memberships, messages, participants, threads};
+use crate::db::schema::{memberships, messages, participants, threads, users};
 use crate::db::thread::Thread;
 use crate::db::user::{self, User};
 use crate::db::watermark::OLDEST_RUNNING;
@@ -473,32 +473,39 @@ pub async fn user(conn: &mut Conn, viewer: &Viewer, name: &Ref<UserId>) -> Resul
             .filter(memberships::user_id.eq(found.id))
             .filter(memberships::organization_id.eq_any(inside)),
     ));
-    if shares_organization.get_result::<bool>(conn).await? || meets(conn, viewer, found.id).await? {
+    let seen = shares_organization.get_result::<bool>(conn).await?
+        || !met_by(conn, viewer, &[found.id]).await?.is_empty();
+    if seen {
         Ok(found)
     } else {
         Err(Error::NotFound("user"))
     }
 }
 
-async fn meets(conn: &mut Conn, viewer: &Viewer, user: UserId) -> Result<bool> {
-    let takes_part = exists(
-        participants::table
-            .filter(participants::thread_id.eq(threads::id))
-            .filter(participants::user_id.eq(user)),
-    );
-    let wrote = exists(
-        messages::table
-            .filter(messages::thread_id.eq(threads::id))
-            .filter(messages::sender_id.eq(user))
-            .filter(messages::status.ne(MessageStatus::Draft))
-            .filter(not(messages::private)),
-    );
+/// Those of the users whom the viewer meets in his threads: who takes part there or wrote there,
+/// and the viewer himself.
+pub async fn met_by(conn: &mut Conn, viewer: &Viewer, users: &[UserId]) -> Result<Vec<UserId>> {
+    let takes_part = participants::table
+        .filter(participants::thread_id.eq(threads::id))
+        .filter(participants::user_id.eq(users::id));
+    let wrote = messages::table
+        .filter(messages::thread_id.eq(threads::id))
+        .filter(messages::sender_id.eq(users::id.nullable()))
+        .filter(messages::status.ne(MessageStatus::Draft))
+        .filter(not(messages::private));
     let shared = threads::table
         .filter(visible_threads(viewer))
-        .filter(takes_part.or(wrote))
-        .select(threads::id)
-        .limit(1);
-    Ok(!shared.load::<ThreadId>(conn).await?.is_empty())
+        .filter(exists(takes_part).or(exists(wrote)));
+    Ok(users::table
+        .filter(users::id.eq_any(users))
+        .filter(
+            users::id
+                .eq(viewer.user_id().unwrap_or(UserId::NOBODY))
+                .or(exists(shared)),
+        )
+        .select(users::id)
+        .load(conn)
+        .await?)
 }
 
 fn ambiguous(field: &str) -> Error {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{not, sql};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
@@ -88,24 +88,6 @@ pub async fn after(
             .filter_map(|row| event(row, &messages))
             .collect::<Result<_>>()?,
     })
-}
-
-/// The number of the newest event up to the thread's own that the viewer hears: a position that
-/// tells nothing of what happened beside it.
-pub async fn newest_heard(conn: &mut Conn, access: &ThreadAccess) -> Result<i64> {
-    if access.is_staff() {
-        return Ok(access.thread().seq);
-    }
-    Ok(events::table
-        .filter(events::thread_id.eq(access.thread().id))
-        .filter(events::seq.le(access.thread().seq))
-        .filter(not(events::staff_only))
-        .order(events::seq.desc())
-        .select(events::seq)
-        .first(conn)
-        .await
-        .optional()?
-        .unwrap_or(0))
 }
 
 /// The oldest transaction that may still be running.

@@ -304,31 +304,38 @@ fn filtered(
     query
 }
 
-/// For each of these places of a thread the newest message up to it that the viewer finds sent.
+/// For each of these places, of one thread or several, the newest sent message up to it that the
+/// viewer sees.
 pub async fn at_places(
     conn: &mut Conn,
-    access: &ThreadAccess,
-    places: &[Key<i64>],
+    places: &[(&ThreadAccess, Key<i64>)],
 ) -> Result<Vec<Option<Message>>> {
-    let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|place| (place.at, place.tie)).unzip();
+    let threads: Vec<ThreadId> = places
+        .iter()
+        .map(|(access, _)| access.thread().id)
+        .collect();
+    let staff: Vec<bool> = places.iter().map(|(access, _)| access.is_staff()).collect();
+    let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|(_, key)| (key.at, key.tie)).unzip();
     let found: Vec<Message> = diesel::sql_query(
-        "SELECT DISTINCT m.*, m.type AS type_ FROM unnest($1, $2) AS p (at, seq)
+        "SELECT DISTINCT m.*, m.type AS type_
+         FROM unnest($1, $2, $3, $4) AS p (thread_id, staff, at, seq)
          CROSS JOIN LATERAL (
            SELECT * FROM messages
-           WHERE thread_id = $3 AND status <> 'DRAFT' AND ($4 OR NOT private)
+           WHERE thread_id = p.thread_id AND status <> 'DRAFT' AND (p.staff OR NOT private)
              AND (place_at, place_seq) <= (p.at, p.seq)
            ORDER BY place_at DESC, place_seq DESC LIMIT 1
          ) m",
     )
+    .bind::<Array<SqlUuid>, _>(threads)
+    .bind::<Array<Bool>, _>(staff)
     .bind::<Array<Timestamptz>, _>(at)
     .bind::<Array<BigInt>, _>(seq)
-    .bind::<SqlUuid, _>(access.thread().id)
-    .bind::<Bool, _>(access.is_staff())
     .load(conn)
     .await?;
-    let newest_up_to = |place: &Key<i64>| {
+    let newest_up_to = |(access, place): &(&ThreadAccess, Key<i64>)| {
         found
             .iter()
+            .filter(|message| message.thread_id == access.thread().id && access.sees(message))
             .filter(|message| (message.place_at, message.place_seq) <= (place.at, place.tie))
             .max_by_key(|message| (message.place_at, message.place_seq))
             .cloned()

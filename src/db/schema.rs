@@ -117,6 +117,7 @@ diesel::table! {
         language -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         seq -> Int8,
+        public_seq -> Int8,
         clock_at -> Timestamptz,
         user_message_count -> Int4,
         action_message_count -> Int4,

@@ -53,6 +53,8 @@ pub struct Thread {
     pub user_agent: Option<String>,
     /// Number of its newest event.
     pub seq: i64,
+    /// Number of its newest event that is not for staff only.
+    pub public_seq: i64,
     /// The newest time that the server gave to one of its messages.
     pub clock_at: DateTime<Utc>,
     /// Public messages by people, sent and not deleted.
@@ -134,6 +136,7 @@ struct Saved<'a> {
     extra_classnames: Option<&'a str>,
     access: Access,
     seq: i64,
+    public_seq: i64,
     clock_at: DateTime<Utc>,
     user_message_count: i32,
     action_message_count: i32,
@@ -296,6 +299,7 @@ pub async fn save(conn: &mut Conn, thread: &Thread) -> Result<Thread, diesel::re
         extra_classnames: thread.extra_classnames.as_deref(),
         access: thread.access,
         seq: thread.seq,
+        public_seq: thread.public_seq,
         clock_at: thread.clock_at,
         user_message_count: thread.user_message_count,
         action_message_count: thread.action_message_count,

@@ -13,6 +13,7 @@ use crate::db::access::{self, ThreadAccess};
 use crate::db::message::{self, Message};
 use crate::db::message_list::{self, Pick};
 use crate::db::organization::{self, Membership, Organization};
+use crate::db::page::Key;
 use crate::db::participant::{self, Participant};
 use crate::db::reaction::{self, Reaction};
 use crate::db::user::{self, User};
@@ -85,6 +86,30 @@ impl PartialEq for PickOf {
 impl Eq for PickOf {}
 
 impl Hash for PickOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+/// Asks for the newest message of a thread up to a place.
+#[derive(Debug, Clone)]
+pub struct SeenAt(pub ThreadAccess, pub Key<i64>);
+
+impl SeenAt {
+    fn key(&self) -> (ThreadId, i64, i64) {
+        (self.0.thread().id, self.1.at.timestamp_micros(), self.1.tie)
+    }
+}
+
+impl PartialEq for SeenAt {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for SeenAt {}
+
+impl Hash for SeenAt {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
     }
@@ -249,6 +274,21 @@ impl Loader<PickOf> for Batch {
             }
         }
         Ok(found)
+    }
+}
+
+impl Loader<SeenAt> for Batch {
+    type Value = Arc<Message>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[SeenAt]) -> Result<HashMap<SeenAt, Arc<Message>>> {
+        let places: Vec<_> = keys.iter().map(|key| (&key.0, key.1)).collect();
+        let conn = &mut self.app.conn().await?;
+        let found = message_list::at_places(conn, &places).await?;
+        let found = keys.iter().zip(found);
+        Ok(found
+            .filter_map(|(key, message)| Some((key.clone(), Arc::new(message?))))
+            .collect())
     }
 }
 

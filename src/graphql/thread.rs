@@ -9,12 +9,12 @@ use crate::db::page::{PageArgs, Slice};
 use crate::db::participant as db_participant;
 use crate::db::thread as db;
 use crate::db::thread::ThreadFilter;
-use crate::db::{events, page, watermark};
+use crate::db::watermark;
 use crate::error::{Error, Result};
 use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{self, ThreadInboxState, ThreadOrder};
-use crate::graphql::loaders::{OwnPartIn, PickOf, ThreadOf, UnreadIn};
+use crate::graphql::loaders::{OwnPartIn, PickOf, SeenAt, ThreadOf, UnreadIn};
 use crate::graphql::message::{Message, MessageConnection};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::scalars::{DateTime, Metadata};
@@ -270,13 +270,8 @@ impl Thread {
 
     /// The position of its log. Take it before you read state and hand it to
     /// `threadEvents(after:)`: then nothing that happens after is missed.
-    async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
-        let position = Position::of(&self.0);
-        let seq = match self.0.is_staff() {
-            true => position.seq,
-            false => events::newest_heard(&mut ctx.app().conn().await?, &self.0).await?,
-        };
-        Ok(Position { seq, ..position }.encode(self.0.thread().id))
+    async fn cursor(&self) -> String {
+        Position::of(&self.0).encode(self.0.thread().id)
     }
 }
 
@@ -420,12 +415,9 @@ impl ParticipantEdge {
         let Some(mark) = self.watermark() else {
             return Ok(None);
         };
-        let place: page::Key<i64> = mark.place();
-        let conn = &mut ctx.app().conn().await?;
-        let mut found = message_list::at_places(conn, &self.access, &[place]).await?;
+        let key = SeenAt(self.access.clone(), mark.place());
+        let found = ctx.batch()?.load_one(key).await?;
         found
-            .pop()
-            .flatten()
             .map(|message| self.access.message(message).map(Message::new))
             .transpose()
     }

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -39,6 +39,10 @@ pub async fn handle(State(server): State<Server>, request: Request) -> Response 
         };
     }
     let headers = parts.headers;
+    if parts.method == Method::GET && parts.uri.query().is_none() && takes_html(&headers) {
+        // Somebody has opened the address in a browser.
+        return Redirect::temporary("/graphiql").into_response();
+    }
     let Some(accept) = Accept::of(&headers) else {
         return refusal(
             StatusCode::NOT_ACCEPTABLE,
@@ -80,6 +84,13 @@ pub async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Session>> 
     let credential = auth::verify(app, value.to_str().unwrap_or_default()).await?;
     let viewer = auth::viewer(app, &credential).await?;
     Ok(Some(Session { credential, viewer }))
+}
+
+fn takes_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn respond(accept: Accept, answer: &Answer) -> Response {

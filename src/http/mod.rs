@@ -21,6 +21,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get};
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -43,6 +44,12 @@ struct Server {
 pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
     let router = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
     let shutdown = app.shutdown.clone();
+    // Small frames go out at once, not when the last one is acknowledged.
+    let listener = listener.tap_io(|tcp| {
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
     let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.cancelled().await });
     let drained = async {

@@ -23,10 +23,16 @@ pub struct Position {
 }
 
 impl Position {
-    /// The position at which everything that a viewer reads from now on begins.
+    /// The position at which everything that a viewer reads from now on begins. It tells nothing
+    /// of events that the viewer does not hear.
     pub fn of(access: &ThreadAccess) -> Self {
+        let thread = access.thread();
         Self {
-            seq: access.thread().seq,
+            seq: if access.is_staff() {
+                thread.seq
+            } else {
+                thread.public_seq
+            },
             running: access.oldest_running(),
         }
     }

@@ -280,8 +280,8 @@ impl Feed {
         let mut conn = self.app.conn().await?;
         let since = self.position.running;
         let (moved, running) = watermark::moved_since(&mut conn, &self.access, since).await?;
-        let places: Vec<_> = moved.iter().map(watermark::Watermark::place).collect();
-        let seen = message_list::at_places(&mut conn, &self.access, &places).await?;
+        let places = moved.iter().map(|moved| (&self.access, moved.place()));
+        let seen = message_list::at_places(&mut conn, &places.collect::<Vec<_>>()).await?;
         drop(conn);
         // A message is told before the news that somebody has seen it.
         let newest = seen

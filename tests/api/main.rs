@@ -5,6 +5,8 @@ mod support;
 
 mod messages;
 
+mod pages;
+
 mod people;
 
 mod threads;

@@ -86,6 +86,11 @@ impl Closing {
         Self::new(4508, "slow consumer")
     }
 
+    /// An operation broke: connect again.
+    pub fn restart() -> Self {
+        Self::new(1012, "Internal error")
+    }
+
     /// The server ends.
     pub fn going_away() -> Self {
         Self::new(1001, "Going away")

@@ -31,6 +31,7 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What an operation hands to its socket.
 struct Outgoing {
+    id: Arc<str>,
     /// Which operation: an id may be used again, this number is not.
     number: u64,
     frame: Utf8Bytes,
@@ -49,7 +50,7 @@ struct Socket {
     stream: WebSocket,
     authorization: Option<String>,
     credential: Option<Credential>,
-    running: HashMap<String, Running>,
+    running: HashMap<Arc<str>, Running>,
     tasks: JoinSet<()>,
     /// Set while a subscription begins: the client's next message waits for it, so that what
     /// that message does is in the subscription.
@@ -135,10 +136,15 @@ impl Socket {
                 },
                 Some(outgoing) = self.inbox.recv() => self.write(outgoing).await,
             };
-            // A task that has ended leaves nothing behind.
-            while self.tasks.try_join_next().is_some() {}
             if let Err(end) = step {
                 return end;
+            }
+            while let Some(ended) = self.tasks.try_join_next() {
+                // An operation that failed in a way nobody foresaw must not leave its client
+                // waiting: the client connects again, and goes on from its cursor.
+                if ended.is_err_and(|error| error.is_panic()) {
+                    return Some(Closing::restart());
+                }
             }
         }
     }
@@ -176,7 +182,7 @@ impl Socket {
             Said::Pong {} => Ok(()),
             Said::Subscribe { id, payload } => self.subscribe(id, payload),
             Said::Complete { id } => {
-                if let Some(running) = self.running.remove(&id) {
+                if let Some(running) = self.running.remove(id.as_str()) {
                     running.task.abort();
                 }
                 Ok(())
@@ -230,7 +236,7 @@ impl Socket {
         let Some(credential) = self.credential.clone() else {
             return Err(Some(Closing::unauthorized()));
         };
-        if self.running.contains_key(&id) {
+        if self.running.contains_key(id.as_str()) {
             return Err(Some(Closing::subscriber_exists(&id)));
         }
         if self.running.len() >= usize::from(self.server.app.settings.max_socket_operations) {
@@ -241,8 +247,9 @@ impl Socket {
         let number = self.next_number;
         self.next_number += 1;
         let (started, starting) = oneshot::channel();
+        let id: Arc<str> = id.into();
         let to = Sink {
-            id: id.clone(),
+            id: Arc::clone(&id),
             number,
             outbox: self.outbox.clone(),
         };
@@ -270,13 +277,12 @@ impl Socket {
 
     /// The frame, unless its operation was completed by the client meanwhile.
     fn take(&mut self, outgoing: Outgoing) -> Option<Utf8Bytes> {
-        let id = self
-            .running
-            .iter()
-            .find(|(_, running)| running.number == outgoing.number)
-            .map(|(id, _)| id.clone())?;
+        let running = self.running.get(&outgoing.id)?;
+        if running.number != outgoing.number {
+            return None;
+        }
         if outgoing.last {
-            self.running.remove(&id);
+            self.running.remove(&outgoing.id);
         }
         Some(outgoing.frame)
     }
@@ -303,7 +309,7 @@ async fn started(starting: &mut Option<oneshot::Receiver<()>>) {
 
 /// Where an operation's frames go.
 struct Sink {
-    id: String,
+    id: Arc<str>,
     number: u64,
     outbox: mpsc::Sender<Outgoing>,
 }
@@ -311,6 +317,7 @@ struct Sink {
 impl Sink {
     async fn put(&self, frame: Utf8Bytes, last: bool) {
         let outgoing = Outgoing {
+            id: Arc::clone(&self.id),
             number: self.number,
             frame,
             last,

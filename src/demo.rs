@@ -10,8 +10,8 @@ use diesel_async::AsyncConnection;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::actions::message::{self, MessageValues, NewMessage};
 use crate::actions::organization::UpsertOrganization;
+use crate::actions::posting::{self, MessageValues, NewMessage};
 use crate::actions::reaction::Given;
 use crate::actions::thread::{self, OpenThread, ThreadValues};
 use crate::actions::{organization, user};
@@ -189,7 +189,7 @@ impl Loading<'_> {
         for message in &self.thread.messages {
             change.now = self.ago(message.minutes_ago);
             let input = self.message(message, &posted)?;
-            posted.push(message::post(conn, &backend, &mut change, &input).await?);
+            posted.push(posting::post(conn, &backend, &mut change, &input).await?);
         }
         if self.thread.resolved {
             change.set_actor(Some(creator));

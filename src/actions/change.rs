@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::auth::Viewer;
-use crate::db::access::{self, ThreadAccess};
+use crate::db::access::{ThreadAccess, find};
 use crate::db::enums::MessageType;
 use crate::db::events;
 use crate::db::message::Message;
@@ -48,7 +48,7 @@ impl Change {
         name: &Ref<ThreadId>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
-        let access = access::thread_locked(conn, viewer, name).await?;
+        let access = find::thread_locked(conn, viewer, name).await?;
         Ok(Self::of(access, viewer.user_id(), now))
     }
 

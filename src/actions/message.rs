@@ -1,74 +1,23 @@
-//! Writes that make messages: create, send, delete, restore.
+//! Writes on messages: create, send, delete, restore.
 //!
-//! Changes of a message's words and facts are in `message_update`.
+//! What a message is made of is in `posting`, changes of its words and facts in `message_update`.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
-use serde::Serialize;
-use serde_json::Value;
 
 use crate::actions::change::{Change, audience};
+use crate::actions::posting::{self, NewMessage, before_sending};
 use crate::actions::thread::{self, OpenThread};
-use crate::actions::{check, participant, reaction};
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::content;
-use crate::db::access::{self, MessageAccess};
-use crate::db::enums::MessageType;
-use crate::db::message::{self, Message, NewMessage as Row};
-use crate::db::participant as participants;
+use crate::db::access::{MessageAccess, find};
+use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
-use crate::error::{Error, Faults, Result, broke_unique};
+use crate::error::{Error, Faults, Result};
 use crate::event::Fact;
-use crate::ids::{MessageId, OrganizationId, Ref, ThreadId, UserId};
-
-/// A message as somebody wants it.
-#[derive(Debug, Clone, Default)]
-pub struct NewMessage {
-    /// What it is made of.
-    pub values: MessageValues,
-    /// Who writes it, by a backend.
-    pub sender: Option<Ref<UserId>>,
-    /// The quoted message.
-    pub reply_to: Option<Ref<MessageId>>,
-    /// Reactions that come with an import.
-    pub reactions: Vec<reaction::Given>,
-    /// Whether not to notify the sender of answers.
-    pub unsubscribed: bool,
-}
-
-/// What a message is made of: with an externalId, the same values again are the same message.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct MessageValues {
-    /// The backend's id.
-    pub external_id: Option<String>,
-    /// The words.
-    pub body: Option<String>,
-    /// The words as HTML, not yet sanitized.
-    pub body_html: Option<String>,
-    /// Not to be sent yet.
-    pub draft: bool,
-    /// Something happened, rather than somebody wrote.
-    pub action: bool,
-    /// A note for agents, admins and API keys.
-    pub private: bool,
-    /// Where it belongs in the product.
-    pub url: Option<String>,
-    /// The icon of an ACTION.
-    pub icon_url: Option<String>,
-    /// CSS classes.
-    pub extra_classnames: Option<String>,
-    /// The backend's facts.
-    pub metadata: Option<Value>,
-    /// When it was sent, for an import.
-    pub sent_at: Option<DateTime<Utc>>,
-    /// When its words last changed, for an import.
-    pub updated_at: Option<DateTime<Utc>>,
-    /// When it was deleted, for an import.
-    pub deleted_at: Option<DateTime<Utc>>,
-}
+use crate::ids::{MessageId, Ref, ThreadId};
 
 /// Where a message goes: into a thread, which may be opened for it.
 #[derive(Debug, Clone)]
@@ -92,7 +41,7 @@ pub async fn create(
     let (message, thread, told) = conn
         .transaction(async |conn| {
             let mut change = arrive(conn, viewer, &destination, now).await?;
-            let message = post(conn, viewer, &mut change, &input).await?;
+            let message = posting::post(conn, viewer, &mut change, &input).await?;
             let (thread, told) = change.save(conn).await?;
             Ok::<_, Error>((message, thread, told))
         })
@@ -196,91 +145,6 @@ pub async fn restore(
     thread.message(message)
 }
 
-/// Makes a message within a change, or finds the one that the same call made before.
-pub async fn post(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    change: &mut Change,
-    input: &NewMessage,
-) -> Result<Message> {
-    let organization = change.thread.organization_id;
-    let sender = sender(conn, viewer, organization, input).await?;
-    let reply_to = match &input.reply_to {
-        Some(name) => Some(quoted(conn, viewer, change, name).await?),
-        None => None,
-    };
-    if input.values.private && !change.access().is_staff() {
-        return Err(Error::Forbidden(
-            "only agents, admins and API keys write private notes".to_owned(),
-        ));
-    }
-    let input_hash = input
-        .values
-        .external_id
-        .as_ref()
-        .map(|_| thread::hash(&(&input.values, change.thread.id, sender, reply_to)));
-    if let Some(external_id) = &input.values.external_id
-        && let Some(known) = message::by_external_id(conn, organization, external_id).await?
-    {
-        let same = known.input_hash == input_hash && change.access().sees(&known);
-        return if same { Ok(known) } else { Err(taken()) };
-    }
-    if !input.values.draft {
-        let subscribe = !input.unsubscribed;
-        before_sending(conn, change, sender, input.values.private, subscribe).await?;
-    }
-    let row = Row {
-        sender_id: sender,
-        input_hash,
-        reply_to_id: reply_to,
-        ..row(change, input)
-    };
-    let message = message::insert(conn, &row).await.map_err(|cause| {
-        if broke_unique(&cause, "messages_organization_id_external_id_key") {
-            taken()
-        } else {
-            cause.into()
-        }
-    })?;
-    if message.is_draft() {
-        return Ok(message);
-    }
-    change.count_sent(&message);
-    if !input.reactions.is_empty() {
-        let access = change.access().message(message.clone())?;
-        reaction::add_all(conn, &access, &input.reactions, "reactions", change.now).await?;
-    }
-    change.tell_message(&message, Fact::MessageCreated);
-    Ok(message)
-}
-
-/// Leaves an ACTION message in the name of whoever makes the change. `at`: when it happened, if
-/// that was before.
-pub async fn write_action(
-    conn: &mut Conn,
-    change: &mut Change,
-    text: String,
-    metadata: Value,
-    at: Option<DateTime<Utc>>,
-) -> Result<()> {
-    let words = content::words(Some(text), None);
-    let thread = (change.thread.organization_id, change.thread.id);
-    let sent_at = match at {
-        Some(at) if at < change.now => at,
-        _ => change.sending_time(),
-    };
-    let row = Row {
-        sender_id: change.actor_id(),
-        type_: MessageType::Action,
-        metadata,
-        ..Row::draft(thread.0, thread.1, words, change.now).sent(change.next_seq(), sent_at)
-    };
-    let message = message::insert(conn, &row).await?;
-    change.count_sent(&message);
-    change.tell_message(&message, Fact::MessageCreated);
-    Ok(())
-}
-
 /// Locks a message's thread, and reads the message as it is then.
 pub async fn lock(
     conn: &mut Conn,
@@ -288,7 +152,7 @@ pub async fn lock(
     name: &Ref<MessageId>,
     now: DateTime<Utc>,
 ) -> Result<(Change, MessageAccess)> {
-    let (found, thread) = access::message(conn, viewer, name).await?.into_parts();
+    let (found, thread) = find::message(conn, viewer, name).await?.into_parts();
     let unseen = |error| match error {
         Error::NotFound(_) => Error::NotFound("message"),
         other => other,
@@ -301,72 +165,6 @@ pub async fn lock(
         .ok_or(Error::NotFound("message"))?;
     let access = change.access().message(message)?;
     Ok((change, access))
-}
-
-/// The faults of a message that somebody wants to make; `prefix` is where it is in the input.
-pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &NewMessage) {
-    let at = |name: &str| format!("{prefix}{name}");
-    let values = &input.values;
-    check::external_id(faults, &at("externalId"), values.external_id.as_deref());
-    check_words(
-        faults,
-        prefix,
-        values.body.as_deref(),
-        values.body_html.as_deref(),
-    );
-    check::url(faults, &at("url"), values.url.as_deref());
-    check::url(faults, &at("iconUrl"), values.icon_url.as_deref());
-    check::short(
-        faults,
-        &at("extraClassnames"),
-        values.extra_classnames.as_deref(),
-    );
-    check::metadata(faults, &at("metadata"), values.metadata.as_ref());
-    for (index, given) in input.reactions.iter().enumerate() {
-        check::emoji(
-            faults,
-            &at(&format!("reactions.{index}.emoji")),
-            &given.emoji,
-        );
-    }
-    if values.icon_url.is_some() && !values.action {
-        faults.add(at("iconUrl"), "is for ACTION messages only");
-    }
-    if values.action && values.private {
-        faults.add(at("private"), "an ACTION message is never private");
-    }
-    if values.draft && values.action {
-        faults.add(at("status"), "an ACTION message is never a draft");
-    }
-    if values.draft {
-        for (name, given) in [
-            ("sentAt", values.sent_at.is_some()),
-            ("deletedAt", values.deleted_at.is_some()),
-            ("reactions", !input.reactions.is_empty()),
-        ] {
-            if given {
-                faults.add(at(name), "is not for drafts");
-            }
-        }
-        if viewer.is_key() && input.sender.is_none() {
-            faults.add(
-                at("senderId"),
-                "is required for a draft made with an API key",
-            );
-        }
-    }
-}
-
-/// The faults of a message's words.
-pub fn check_words(faults: &mut Faults, prefix: &str, body: Option<&str>, html: Option<&str>) {
-    let (body_at, html_at) = (format!("{prefix}body"), format!("{prefix}bodyHtml"));
-    let empty = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
-    if empty(body) && empty(html) {
-        faults.add(&body_at, "body or bodyHtml is required");
-        faults.add(&html_at, "body or bodyHtml is required");
-    }
-    check::text(faults, &body_at, body, check::MAX_BODY);
-    check::text(faults, &html_at, html, check::MAX_BODY);
 }
 
 /// Who may do what only a backend may.
@@ -392,7 +190,7 @@ fn check_rights(viewer: &Viewer, input: &NewMessage) -> Result<()> {
 /// Checks a call of `create`; the thread to open, if any, gets its name.
 fn checked(viewer: &Viewer, mut to: Destination, input: &NewMessage) -> Result<Destination> {
     let mut faults = Faults::default();
-    check_input(&mut faults, "", viewer, input);
+    posting::check_input(&mut faults, "", viewer, input);
     if let Some(open) = &mut to.open {
         if let Ref::External(name) = &to.thread {
             let given = open.values.external_id.replace(name.clone());
@@ -438,117 +236,6 @@ async fn arrive(
     }
 }
 
-/// Who a message is by: the viewer; with an API key a member of the organization, or nobody.
-async fn sender(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    organization: OrganizationId,
-    input: &NewMessage,
-) -> Result<Option<UserId>> {
-    let Some(name) = &input.sender else {
-        return Ok(viewer.user_id());
-    };
-    let named = std::slice::from_ref(name);
-    if let Some(viewer) = viewer.user_id() {
-        let named = crate::db::user::ids_of(conn, named).await?;
-        return if named == [Some(viewer)] {
-            Ok(Some(viewer))
-        } else {
-            Err(Error::Forbidden(
-                "only an API key writes for others".to_owned(),
-            ))
-        };
-    }
-    participant::members(conn, viewer, organization, named, "senderId")
-        .await
-        .map(|members| members.first().copied())
-        .map_err(|_| Error::field("senderId", "is not a member of the thread's organization"))
-}
-
-async fn quoted(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    change: &Change,
-    name: &Ref<MessageId>,
-) -> Result<MessageId> {
-    let wrong = || Error::field("replyToId", "is not a message of this thread");
-    let quoted = match access::message(conn, viewer, name).await {
-        Ok(quoted) => quoted,
-        Err(Error::NotFound(_)) => return Err(wrong()),
-        Err(error) => return Err(error),
-    };
-    let quoted = quoted.message();
-    if quoted.thread_id == change.thread.id && !quoted.is_draft() {
-        Ok(quoted.id)
-    } else {
-        Err(wrong())
-    }
-}
-
-/// What happens just before a message is sent: the thread is reopened, and its sender takes part.
-async fn before_sending(
-    conn: &mut Conn,
-    change: &mut Change,
-    sender: Option<UserId>,
-    private: bool,
-    subscribe: bool,
-) -> Result<()> {
-    // A private note must move nothing that others see, so it does neither.
-    if private {
-        return Ok(());
-    }
-    thread::reopen(conn, change).await?;
-    if let Some(sender) = sender {
-        let part = participants::of_user(conn, sender, &[change.thread.id]).await?;
-        let listens = part.first().map(|part| part.subscribed);
-        if listens.is_none() || (subscribe && listens == Some(false)) {
-            let now = change.now;
-            participant::join(conn, change, &[(sender, subscribe)], now).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The row of a message but for who wrote it and what it quotes.
-fn row(change: &mut Change, input: &NewMessage) -> Row {
-    let values = input.values.clone();
-    let words = content::words(values.body, values.body_html.as_deref());
-    let draft = Row::draft(
-        change.thread.organization_id,
-        change.thread.id,
-        words,
-        change.now,
-    );
-    let row = if values.draft {
-        draft
-    } else {
-        let at = match values.sent_at {
-            Some(at) => at,
-            None => change.sending_time(),
-        };
-        draft.sent(change.next_seq(), at)
-    };
-    Row {
-        external_id: values.external_id,
-        type_: if values.action {
-            MessageType::Action
-        } else {
-            MessageType::User
-        },
-        private: values.private,
-        url: values.url,
-        icon_url: values.icon_url,
-        extra_classnames: values.extra_classnames,
-        metadata: values
-            .metadata
-            .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-        updated_at: values.updated_at,
-        deleted_at: values.deleted_at,
-        created_at: values.sent_at.unwrap_or(change.now).min(change.now),
-        ..row
-    }
-}
-
 fn check_may_delete(access: &MessageAccess) -> Result<()> {
     if access.may_delete() {
         Ok(())
@@ -580,8 +267,4 @@ pub async fn bury(
     change.count_again(conn, &before, message).await?;
     change.tell_message(message, Fact::MessageUpdated);
     Ok(())
-}
-
-fn taken() -> Error {
-    Error::Conflict("externalId: is taken by another message".to_owned())
 }

@@ -7,7 +7,8 @@ use diesel_async::AsyncConnection;
 use serde_json::Value;
 
 use crate::actions::change::Change;
-use crate::actions::message::{bury, check_words, lock};
+use crate::actions::message::{bury, lock};
+use crate::actions::posting::check_words;
 use crate::actions::{check, reaction};
 use crate::app::App;
 use crate::auth::Viewer;

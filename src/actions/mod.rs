@@ -15,6 +15,8 @@ pub mod thread;
 
 pub mod participant;
 
+pub mod posting;
+
 pub mod message;
 
 pub mod message_update;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::actions::check;
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access::{self, OrganizationAccess};
+use crate::db::access::{self, OrganizationAccess, find};
 use crate::db::enums::Role;
 use crate::db::organization;
 use crate::db::user::User;
@@ -68,13 +68,13 @@ pub async fn set_membership(
     role: Option<Role>,
 ) -> Result<(OrganizationAccess, User)> {
     let mut conn = app.conn().await?;
-    let access = access::organization(&mut conn, viewer, organization).await?;
+    let access = find::organization(&mut conn, viewer, organization).await?;
     if !access.manages_members() {
         return Err(Error::Forbidden(
             "only admins and API keys decide who is a member".to_owned(),
         ));
     }
-    let user = access::user_to_manage(&mut conn, viewer, user).await?;
+    let user = find::user_to_manage(&mut conn, viewer, user).await?;
     let now = app.clock.now();
     organization::set_membership(&mut conn, access.organization().id, user.id, role, now).await?;
     app.bus.send_to_all(&Signal::AccessChanged(user.id));

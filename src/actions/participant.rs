@@ -8,7 +8,7 @@ use diesel_async::AsyncConnection;
 use crate::actions::change::Change;
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access::{self, ThreadAccess};
+use crate::db::access::{ThreadAccess, find};
 use crate::db::enums::Role;
 use crate::db::organization;
 use crate::db::participant;
@@ -122,7 +122,7 @@ pub async fn members(
     let ids: Vec<UserId> = found.iter().flatten().copied().collect();
     let mut active = organization::active_members(conn, organization, &ids).await?;
     if viewer.role_in(organization) == Some(Role::Contact) {
-        active = access::met_by(conn, viewer, &active).await?;
+        active = find::met_by(conn, viewer, &active).await?;
     }
     let mut faults = Faults::default();
     for (index, user) in found.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access::{self, ThreadAccess};
+use crate::db::access::{ThreadAccess, find};
 use crate::db::message_list::{self, Pick};
 use crate::db::organization;
 use crate::db::watermark;
@@ -21,12 +21,12 @@ pub async fn mark(
     user: Option<&Ref<UserId>>,
 ) -> Result<ThreadAccess> {
     let mut conn = app.conn().await?;
-    let access = access::thread(&mut conn, viewer, thread).await?;
+    let access = find::thread(&mut conn, viewer, thread).await?;
     let id = access.thread().id;
     let reader = reader(&mut conn, viewer, &access, user).await?;
     let place = match message {
         Some(name) => {
-            let message = access::message(&mut conn, viewer, name).await?;
+            let message = find::message(&mut conn, viewer, name).await?;
             if message.message().thread_id != id || message.message().is_draft() {
                 return Err(Error::field("messageId", "is not a message of this thread"));
             }
@@ -57,7 +57,7 @@ async fn reader(
         (Some(id), None) => Ok(id),
         (None, None) => Err(Error::field("userId", "is required with an API key")),
         (_, Some(name)) => {
-            let user = access::user(conn, viewer, name).await?;
+            let user = find::user(conn, viewer, name).await?;
             if viewer.user_id().is_some_and(|id| id != user.id) {
                 return Err(Error::Forbidden(
                     "only an API key does this for others".to_owned(),

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::actions::change::Change;
-use crate::actions::message::{self, NewMessage};
+use crate::actions::posting::{self, NewMessage};
 use crate::actions::{check, participant};
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access::{self, MessageAccess, OrganizationAccess, ThreadAccess};
+use crate::db::access::{MessageAccess, OrganizationAccess, ThreadAccess, find};
 use crate::db::enums::Access;
 use crate::db::organization;
 use crate::db::pool::Conn;
@@ -104,10 +104,10 @@ pub async fn create(
             // one, and is not sent twice if it has none.
             let message = match (&input.message, found) {
                 (Some(new), Found::Now) => {
-                    Some(message::post(conn, viewer, &mut change, new).await?)
+                    Some(posting::post(conn, viewer, &mut change, new).await?)
                 }
                 (Some(new), Found::Before) if new.values.external_id.is_some() => {
-                    Some(message::post(conn, viewer, &mut change, new).await?)
+                    Some(posting::post(conn, viewer, &mut change, new).await?)
                 }
                 _ => None,
             };
@@ -168,7 +168,7 @@ pub async fn open(
     now: DateTime<Utc>,
 ) -> Result<(Change, Found)> {
     let organization =
-        access::organization_or_bound(conn, viewer, input.organization.as_ref()).await?;
+        find::organization_or_bound(conn, viewer, input.organization.as_ref()).await?;
     let id = organization.organization().id;
     let named =
         participant::members(conn, viewer, id, &input.participants, "participantIds").await?;
@@ -228,7 +228,7 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &O
         check::text(faults, &at(name), value.as_deref(), most);
     }
     if let Some(message) = &input.message {
-        message::check_input(faults, &at("message."), viewer, message);
+        posting::check_input(faults, &at("message."), viewer, message);
     }
 }
 
@@ -412,7 +412,7 @@ async fn post_action(
         None => format!("This thread was {action}"),
     };
     let metadata = serde_json::json!({ "action": action });
-    message::write_action(conn, change, text, metadata, at).await
+    posting::write_action(conn, change, text, metadata, at).await
 }
 
 fn access_text<S: serde::Serializer>(access: &Access, to: S) -> Result<S::Ok, S::Error> {

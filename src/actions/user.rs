@@ -7,7 +7,7 @@ use diesel_async::AsyncConnection;
 use crate::actions::check;
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access;
+use crate::db::access::find;
 use crate::db::user::{self, NewUser, User, UserChange};
 use crate::error::{Error, Faults, Result};
 use crate::ids::Ref;
@@ -38,7 +38,7 @@ pub async fn upsert(
         .is_some()
     {
         let name = Ref::External(external_id.to_owned());
-        access::user_to_manage(&mut conn, viewer, &name)
+        find::user_to_manage(&mut conn, viewer, &name)
             .await
             .map_err(|_| Error::Forbidden("this user is not of your organization".to_owned()))?;
     }

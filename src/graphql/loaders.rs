@@ -9,7 +9,7 @@ use async_graphql::runtime::{TokioSpawner, TokioTimer};
 
 use crate::app::App;
 use crate::auth::Viewer;
-use crate::db::access::{self, ThreadAccess};
+use crate::db::access::{ThreadAccess, find};
 use crate::db::message::{self, Message};
 use crate::db::message_list::{self, Pick};
 use crate::db::organization::{self, Membership, Organization};
@@ -158,7 +158,7 @@ impl Loader<ThreadOf> for Batch {
     async fn load(&self, keys: &[ThreadOf]) -> Result<HashMap<ThreadOf, ThreadAccess>> {
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
         let conn = &mut self.app.conn().await?;
-        let found = access::threads_by_ids(conn, &self.viewer, &ids).await?;
+        let found = find::threads_by_ids(conn, &self.viewer, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, access)| (ThreadOf(id), access))

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object, SimpleObject};
 use uuid::Uuid;
 
-use crate::db::access::{self, MessageAccess, ThreadAccess};
+use crate::db::access::{MessageAccess, ThreadAccess, find};
 use crate::db::message as db;
 use crate::db::message_list::{self, MessageFilter};
 use crate::db::page::{PageArgs, Slice};
@@ -398,7 +398,7 @@ impl MessageQuery {
         let find = async {
             let viewer = ctx.viewer()?;
             let conn = &mut ctx.app().conn().await?;
-            let found = access::message(conn, viewer, &Ref::parse(&id)).await?;
+            let found = find::message(conn, viewer, &Ref::parse(&id)).await?;
             Ok(Message::new(found))
         };
         Some(find.await)

@@ -2,11 +2,12 @@
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
 
-use crate::actions::message::{Destination, MessageValues, NewMessage};
+use crate::actions::message::Destination;
 use crate::actions::message_update::UpdateMessage;
+use crate::actions::posting::{MessageValues, NewMessage};
 use crate::actions::reaction::Given;
 use crate::auth::Viewer;
-use crate::db::access;
+use crate::db::access::find;
 use crate::db::message_list::MessageFilter;
 use crate::db::pool::Conn;
 use crate::error::Result;
@@ -48,20 +49,20 @@ pub async fn filter(
 ) -> Result<MessageFilter> {
     let organization = match &input.organization_id {
         Some(id) => {
-            let access = access::organization(conn, viewer, &Ref::parse(id)).await?;
+            let access = find::organization(conn, viewer, &Ref::parse(id)).await?;
             Some(access.organization().id)
         }
         None => None,
     };
     let thread = match &input.thread_id {
         Some(id) => {
-            let access = access::thread(conn, viewer, &Ref::parse(id)).await?;
+            let access = find::thread(conn, viewer, &Ref::parse(id)).await?;
             Some(access.thread().id)
         }
         None => None,
     };
     let sender = match &input.sender_id {
-        Some(id) => Some(access::user(conn, viewer, &Ref::parse(id)).await?.id),
+        Some(id) => Some(find::user(conn, viewer, &Ref::parse(id)).await?.id),
         None => None,
     };
     Ok(MessageFilter {

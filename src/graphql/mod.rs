@@ -22,6 +22,8 @@ pub mod viewer;
 
 pub mod thread;
 
+pub mod participant;
+
 pub mod thread_inputs;
 
 pub mod thread_mutations;

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 
-use crate::db::access;
+use crate::db::access::find;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
 use crate::graphql::message::Message;
@@ -68,25 +68,25 @@ async fn find(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
     let found = match prefix {
         "org" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => access::organization(conn, viewer, &name)
+            name => find::organization(conn, viewer, &name)
                 .await
                 .map(|found| Node::Organization(Organization::new(found))),
         },
         "usr" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => access::user(conn, viewer, &name)
+            name => find::user(conn, viewer, &name)
                 .await
                 .map(|found| Node::User(User::new(found))),
         },
         "thr" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => access::thread(conn, viewer, &name)
+            name => find::thread(conn, viewer, &name)
                 .await
                 .map(|found| Node::Thread(Thread::new(found))),
         },
         "msg" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => access::message(conn, viewer, &name)
+            name => find::message(conn, viewer, &name)
                 .await
                 .map(|found| Node::Message(Message::new(found))),
         },

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use uuid::Uuid;
 
 use crate::actions;
-use crate::db::access::{self, OrganizationAccess};
+use crate::db::access::{self, OrganizationAccess, find};
 use crate::db::organization::{self as db, Membership};
 use crate::db::page::{PageArgs, Slice};
 use crate::db::user as db_user;
@@ -158,7 +158,7 @@ impl OrganizationQuery {
         let find = async {
             let viewer = ctx.viewer()?;
             let conn = &mut ctx.app().conn().await?;
-            let found = access::organization(conn, viewer, &Ref::parse(&id)).await?;
+            let found = find::organization(conn, viewer, &Ref::parse(&id)).await?;
             Ok(Organization(found))
         };
         Some(find.await)

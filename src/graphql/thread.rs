@@ -3,20 +3,20 @@
 use async_graphql::{Context, ID, Object};
 use uuid::Uuid;
 
-use crate::db::access::{self, ThreadAccess};
+use crate::db::access::{ThreadAccess, find};
 use crate::db::message_list::{self, Pick};
 use crate::db::page::{PageArgs, Slice};
 use crate::db::participant as db_participant;
 use crate::db::thread as db;
 use crate::db::thread::ThreadFilter;
-use crate::db::watermark;
 use crate::error::{Error, Result};
 use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{self, ThreadInboxState, ThreadOrder};
-use crate::graphql::loaders::{OwnPartIn, PickOf, SeenAt, ThreadOf, UnreadIn};
+use crate::graphql::loaders::{OwnPartIn, PickOf, ThreadOf, UnreadIn};
 use crate::graphql::message::{Message, MessageConnection};
 use crate::graphql::organization::{self, Organization};
+use crate::graphql::participant::ParticipantConnection;
 use crate::graphql::scalars::{DateTime, Metadata};
 use crate::graphql::thread_inputs::{self, ThreadFilterInput};
 use crate::graphql::user::{self, User};
@@ -172,10 +172,7 @@ impl Thread {
         let page = args.check::<Uuid>()?;
         let conn = &mut ctx.app().conn().await?;
         let slice = db_participant::page(conn, &self.0, &page).await?;
-        Ok(ParticipantConnection {
-            access: self.0.clone(),
-            slice,
-        })
+        Ok(ParticipantConnection::new(self.0.clone(), slice))
     }
 
     /// Its messages by the time of sending, the oldest first. Deleted ones stay as tombstones;
@@ -336,93 +333,6 @@ impl ThreadEdge {
     }
 }
 
-/// A page of participants.
-pub struct ParticipantConnection {
-    access: ThreadAccess,
-    slice: Slice<db_participant::Listed>,
-}
-
-#[Object]
-impl ParticipantConnection {
-    /// The participants with their cursors and what they have seen.
-    async fn edges(&self) -> Vec<ParticipantEdge> {
-        let edge = |listed: &db_participant::Listed| ParticipantEdge {
-            access: self.access.clone(),
-            listed: listed.clone(),
-        };
-        self.slice.rows.iter().map(edge).collect()
-    }
-
-    /// The participants.
-    async fn nodes(&self) -> Vec<User> {
-        let node = |(_, user, _): &db_participant::Listed| User::new(user.clone());
-        self.slice.rows.iter().map(node).collect()
-    }
-
-    /// Where this page stands in the list.
-    async fn page_info(&self) -> PageInfo {
-        PageInfo::of(&self.slice, |(part, _, _)| part.key().encode())
-    }
-
-    /// How many there are in all.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let conn = &mut ctx.app().conn().await?;
-        db_participant::count(conn, &self.access).await.map(total)
-    }
-}
-
-/// A participant in a list.
-pub struct ParticipantEdge {
-    access: ThreadAccess,
-    listed: db_participant::Listed,
-}
-
-impl ParticipantEdge {
-    fn watermark(&self) -> Option<&watermark::Watermark> {
-        self.listed.2.as_ref()
-    }
-}
-
-#[Object]
-impl ParticipantEdge {
-    /// The participant's place in the list.
-    async fn cursor(&self) -> String {
-        self.listed.0.key().encode()
-    }
-
-    /// The participant.
-    async fn node(&self) -> User {
-        User::new(self.listed.1.clone())
-    }
-
-    /// Whether the participant is to be notified of what is new.
-    async fn subscribed(&self) -> bool {
-        self.listed.0.subscribed
-    }
-
-    /// Since when.
-    async fn joined_at(&self) -> DateTime {
-        DateTime(self.listed.0.joined_at)
-    }
-
-    /// When the participant last marked the thread as seen.
-    async fn last_seen_at(&self) -> Option<DateTime> {
-        self.watermark().map(|mark| DateTime(mark.moved_at))
-    }
-
-    /// The newest message that the participant has seen, of those that the viewer may see.
-    async fn last_seen_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let Some(mark) = self.watermark() else {
-            return Ok(None);
-        };
-        let key = SeenAt(self.access.clone(), mark.place());
-        let found = ctx.batch()?.load_one(key).await?;
-        found
-            .map(|message| self.access.message(message).map(Message::new))
-            .transpose()
-    }
-}
-
 /// A thread that the viewer was proven to see, as it is now.
 pub async fn load(ctx: &Context<'_>, access: &ThreadAccess) -> Result<Option<Thread>> {
     let found = ctx.batch()?.load_one(ThreadOf(access.thread().id)).await?;
@@ -456,17 +366,16 @@ impl ThreadQuery {
             let conn = &mut ctx.app().conn().await?;
             let name = Ref::parse(&organization_id);
             // Who does not see the organization does not see the thread either.
-            let organization =
-                access::organization(conn, viewer, &name)
-                    .await
-                    .map_err(|error| match error {
-                        Error::NotFound(_) => Error::NotFound("thread"),
-                        other => other,
-                    })?;
+            let organization = find::organization(conn, viewer, &name)
+                .await
+                .map_err(|error| match error {
+                    Error::NotFound(_) => Error::NotFound("thread"),
+                    other => other,
+                })?;
             let id = db::id_by_number(conn, &organization, number)
                 .await?
                 .ok_or(Error::NotFound("thread"))?;
-            access::thread(conn, viewer, &Ref::Id(id)).await.map(Thread)
+            find::thread(conn, viewer, &Ref::Id(id)).await.map(Thread)
         };
         Some(find.await)
     }
@@ -510,5 +419,5 @@ impl ThreadQuery {
 async fn find(ctx: &Context<'_>, name: &Ref<ThreadId>) -> Result<Thread> {
     let viewer = ctx.viewer()?;
     let conn = &mut ctx.app().conn().await?;
-    access::thread(conn, viewer, name).await.map(Thread)
+    find::thread(conn, viewer, name).await.map(Thread)
 }

@@ -2,10 +2,10 @@
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
 
-use crate::actions::message::{MessageValues, NewMessage};
+use crate::actions::posting::{MessageValues, NewMessage};
 use crate::actions::thread::{OpenThread, ThreadValues, UpdateThread};
 use crate::auth::Viewer;
-use crate::db::access;
+use crate::db::access::find;
 use crate::db::enums::Access;
 use crate::db::pool::Conn;
 use crate::db::thread::{Range, ThreadFilter};
@@ -69,13 +69,13 @@ pub async fn filter(
 ) -> Result<ThreadFilter> {
     let organization = match &input.organization_id {
         Some(id) => {
-            let access = access::organization(conn, viewer, &Ref::parse(id)).await?;
+            let access = find::organization(conn, viewer, &Ref::parse(id)).await?;
             Some(access.organization().id)
         }
         None => None,
     };
     let participant = match &input.participant_id {
-        Some(id) => Some(access::user(conn, viewer, &Ref::parse(id)).await?.id),
+        Some(id) => Some(find::user(conn, viewer, &Ref::parse(id)).await?.id),
         None => None,
     };
     Ok(ThreadFilter {

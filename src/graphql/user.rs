@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::actions;
-use crate::db::access;
+use crate::db::access::find;
 use crate::db::enums::Role;
 use crate::db::user as db;
 use crate::db::user::UserChange;
@@ -104,7 +104,7 @@ impl UserQuery {
 async fn find(ctx: &Context<'_>, id: &str) -> Result<User> {
     let viewer = ctx.viewer()?;
     let conn = &mut ctx.app().conn().await?;
-    access::user(conn, viewer, &Ref::parse(id)).await.map(User)
+    find::user(conn, viewer, &Ref::parse(id)).await.map(User)
 }
 
 /// A user as a backend wants it.

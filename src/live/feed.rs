@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
 use crate::auth::{self, Credential, Viewer};
-use crate::db::access::{self, ThreadAccess};
+use crate::db::access::{ThreadAccess, find};
 use crate::db::message::Message;
 use crate::db::{events, message_list, watermark};
 use crate::error::{Error, Result};
@@ -90,16 +90,11 @@ impl Feed {
         let mut conn = app.conn().await?;
         let id = match thread {
             Ref::Id(id) => *id,
-            Ref::External(_) => {
-                access::thread(&mut conn, &viewer, thread)
-                    .await?
-                    .thread()
-                    .id
-            }
+            Ref::External(_) => find::thread(&mut conn, &viewer, thread).await?.thread().id,
         };
         // Listens before it reads: what is committed after the read is on the bus then.
         let listener = app.bus.subscribe(id);
-        let access = access::thread(&mut conn, &viewer, &Ref::Id(id)).await?;
+        let access = find::thread(&mut conn, &viewer, &Ref::Id(id)).await?;
         drop(conn);
         let now = Position::of(&access);
         let mut feed = Self {
@@ -311,7 +306,7 @@ impl Feed {
         self.viewer = auth::viewer(&self.app, &self.credential).await?;
         let mut conn = self.app.conn().await?;
         let id = Ref::Id(self.access.thread().id);
-        match access::thread(&mut conn, &self.viewer, &id).await {
+        match find::thread(&mut conn, &self.viewer, &id).await {
             Ok(access) => self.access = access,
             Err(error) => self.ending = Some(error),
         }

@@ -110,6 +110,7 @@ async fn connect(settings: Settings) -> Result<(App, Database), String> {
         }
     };
     let pool = pool::build(&url, 4).map_err(said)?;
+    pool::reach(&pool).await?;
     let keys = Keys::load(None, None, Clock.now()).await?;
     Ok((App::new(settings, mode, pool, keys), database))
 }
@@ -134,6 +135,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         }
     };
     let pool = pool::build(&url, settings.database_connections.into()).map_err(said)?;
+    pool::reach(&pool).await?;
     let mut app = App::new(settings, mode, pool, keys);
     prepare(&app).await?;
     if mode == Mode::Development {

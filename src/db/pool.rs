@@ -39,6 +39,18 @@ pub fn build(url: &str, size: usize) -> Result<Pool> {
         .map_err(Error::internal)
 }
 
+/// Tries a connection; why there is none, in words for whoever runs the server.
+pub async fn reach(pool: &Pool) -> Result<(), String> {
+    let Err(cause) = pool.get().await else {
+        return Ok(());
+    };
+    let mut innermost: &dyn std::error::Error = &cause;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    Err(format!("the database cannot be reached: {innermost}"))
+}
+
 /// Applies the migrations that are missing; two servers that start at once take turns.
 pub async fn migrate(pool: &Pool) -> Result<()> {
     use diesel_async::{RunQueryDsl, SimpleAsyncConnection};

@@ -3,6 +3,8 @@
 
 mod support;
 
+mod fold;
+
 mod messages;
 
 mod pages;

@@ -1,0 +1,289 @@
+//! State plus events is state: what a client keeps by following a thread is what it would fetch.
+//! Every action that changes a thread is here, with the number of events that it tells.
+
+use serde_json::{Value, json};
+
+use crate::support::socket::Subscription;
+use crate::support::{Person, Tenant};
+
+const THREAD: &str =
+    "id externalId subject url metadata access resolved resolvedAt updatedAt lastMessageAt
+  messageCount userMessageCount actionMessageCount deletedMessageCount
+  firstMessage { id } latestMessage { id }";
+
+// Without `url`, which falls back to the thread's, of which a client hears by itself.
+const MESSAGE: &str = "id externalId type body bodyHtml plaintext status private metadata
+  sentAt updatedAt deletedAt sender { name } replyTo { id } reactions { emoji user { name } }";
+
+/// What a client shows of a thread.
+async fn fetch(who: &Person, thread: &str) -> Value {
+    let query = format!(
+        "query($id: ID!) {{ thread(id: $id) {{ {THREAD}
+           participants(first: 100) {{ nodes {{ name }} }}
+           messages(first: 100) {{ nodes {{ {MESSAGE} cursor }} }} }} }}"
+    );
+    who.run(&query, json!({ "id": thread })).await.at("/thread")
+}
+
+async fn follow(who: &Person, thread: &str, after: &str) -> Subscription {
+    let query = format!(
+        "subscription($id: ID!, $after: String!) {{ threadEvents(threadId: $id, after: $after) {{
+           __typename cursor thread {{ {THREAD} }}
+           ... on MessageCreated {{ message {{ {MESSAGE} cursor }} }}
+           ... on MessageUpdated {{ message {{ {MESSAGE} cursor }} }}
+           ... on MessageRemoved {{ messageId }}
+           ... on ParticipantAdded {{ user {{ name }} }}
+           ... on ParticipantRemoved {{ user {{ name }} }} }} }}"
+    );
+    who.follow(&query, json!({ "id": thread, "after": after }))
+        .await
+}
+
+/// Applies an event, as a client would.
+fn fold(state: &mut Value, event: &Value) {
+    for (field, value) in event["thread"].as_object().expect("a thread") {
+        state[field] = value.clone();
+    }
+    let kind = event["__typename"].as_str().expect("a type");
+    let messages = state["messages"]["nodes"].as_array_mut().expect("messages");
+    match kind {
+        "MessageCreated" | "MessageUpdated" => {
+            let message = &event["message"];
+            messages.retain(|known| known["id"] != message["id"]);
+            let later = |known: &Value| known["sentAt"].as_str() > message["sentAt"].as_str();
+            let place = messages.iter().position(later).unwrap_or(messages.len());
+            messages.insert(place, message.clone());
+        }
+        "MessageRemoved" => messages.retain(|known| known["id"] != event["messageId"]),
+        _ => {}
+    }
+    let people = state["participants"]["nodes"]
+        .as_array_mut()
+        .expect("people");
+    match kind {
+        "ParticipantAdded" => people.push(event["user"].clone()),
+        "ParticipantRemoved" => people.retain(|known| known["name"] != event["user"]["name"]),
+        _ => {}
+    }
+}
+
+/// A client that follows a thread, and is compared with a fresh fetch after each action.
+struct Client<'a> {
+    who: &'a Person,
+    thread: String,
+    state: Value,
+    events: Subscription,
+}
+
+impl<'a> Client<'a> {
+    async fn new(who: &'a Person, thread: &str) -> Self {
+        let cursor = who
+            .run(
+                "query($id: ID!) { thread(id: $id) { cursor } }",
+                json!({ "id": thread }),
+            )
+            .await
+            .text("/thread/cursor");
+        Self {
+            who,
+            thread: thread.to_owned(),
+            state: fetch(who, thread).await,
+            events: follow(who, thread, &cursor).await,
+        }
+    }
+
+    /// Takes as many events, and is as if it had fetched.
+    async fn takes(&mut self, number: usize, action: &str) {
+        let mut kinds = Vec::new();
+        while kinds.len() < number {
+            let event = self.events.event().await;
+            fold(&mut self.state, &event);
+            kinds.push(event["__typename"].as_str().expect("a type").to_owned());
+        }
+        let fresh = fetch(self.who, &self.thread).await;
+        assert_eq!(self.state, fresh, "after {action}, by {kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_keeps_is_what_it_would_fetch() {
+    let tenant = Tenant::new().await;
+    let (ann, art) = (tenant.admin("ann").await, tenant.agent("art").await);
+    let (cyd, dee) = (tenant.contact("cyd").await, tenant.contact("dee").await);
+    let thread = art
+        .open_thread(json!({ "access": "AGENTS", "participantIds": [cyd.id] }))
+        .await;
+    let mut staff = Client::new(&ann, &thread).await;
+    let mut contact = Client::new(&cyd, &thread).await;
+
+    let backend = &tenant.backend;
+    let say = |body: &str| json!({ "threadId": thread, "body": body });
+    let of = |id: &str| json!({ "messageId": id });
+    let with = |mut base: Value, more: Value| {
+        crate::support::merge(&mut base, more);
+        base
+    };
+    let id = "message { id }";
+    // Each action: who, what, with which input, and how many events staff and a contact get.
+    let first = art
+        .mutate("createMessage", say("One"), id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "createMessage").await;
+    contact.takes(1, "createMessage").await;
+
+    let note = with(say("Note"), json!({ "private": true }));
+    let note = ann
+        .mutate("createMessage", note, id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "a private note").await;
+    contact.takes(0, "a private note").await;
+
+    let draft = with(
+        say("Draft"),
+        json!({ "status": "DRAFT", "replyToId": first }),
+    );
+    let draft = cyd
+        .mutate("createMessage", draft, id)
+        .await
+        .text("/message/id");
+    staff.takes(0, "a draft").await;
+    cyd.mutate("sendMessage", of(&draft), id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "sendMessage").await;
+    contact.takes(1, "sendMessage").await;
+
+    let edit = with(
+        of(&first),
+        json!({ "bodyHtml": "<b>Uno</b>", "metadata": { "n": 1 }, "externalId": thread.replace("thr_", "x-") }),
+    );
+    art.mutate("updateMessage", edit, id)
+        .await
+        .text("/message/id");
+    art.mutate(
+        "updateMessage",
+        with(of(&note), json!({ "body": "Nope" })),
+        id,
+    )
+    .await
+    .code();
+    ann.mutate(
+        "updateMessage",
+        with(of(&note), json!({ "body": "Noted" })),
+        id,
+    )
+    .await
+    .text("/message/id");
+    staff.takes(2, "updateMessage").await;
+    contact.takes(1, "updateMessage").await;
+
+    cyd.mutate(
+        "addReaction",
+        with(of(&first), json!({ "emoji": "👍" })),
+        id,
+    )
+    .await
+    .text("/message/id");
+    cyd.mutate(
+        "addReaction",
+        with(of(&first), json!({ "emoji": "👍" })),
+        id,
+    )
+    .await
+    .text("/message/id");
+    staff.takes(1, "addReaction").await;
+    contact.takes(1, "addReaction").await;
+    cyd.mutate(
+        "removeReaction",
+        with(of(&first), json!({ "emoji": "👍" })),
+        id,
+    )
+    .await
+    .text("/message/id");
+    staff.takes(1, "removeReaction").await;
+    contact.takes(1, "removeReaction").await;
+
+    art.mutate("deleteMessage", of(&draft), id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "deleteMessage").await;
+    contact.takes(1, "deleteMessage").await;
+    cyd.mutate("restoreMessage", of(&draft), id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "restoreMessage").await;
+    contact.takes(1, "restoreMessage").await;
+    let for_good = |id: &str| json!({ "messageId": id, "permanently": true });
+    ann.mutate("deleteMessage", for_good(&note), "deletedMessageId")
+        .await
+        .text("/deletedMessageId");
+    ann.mutate("deleteMessage", for_good(&draft), "deletedMessageId")
+        .await
+        .text("/deletedMessageId");
+    staff.takes(2, "deleteMessage permanently").await;
+    contact.takes(1, "deleteMessage permanently").await;
+
+    let import = with(
+        say("Then"),
+        json!({ "senderId": cyd.id, "sentAt": "2020-01-01T00:00:00Z", "reactions": [{ "emoji": "🎉", "userId": ann.id }] }),
+    );
+    backend
+        .mutate("createMessage", import, id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "an import").await;
+    contact.takes(1, "an import").await;
+
+    let in_thread = |more: Value| with(json!({ "threadId": thread }), more);
+    art.mutate(
+        "updateThread",
+        in_thread(json!({ "subject": "New", "url": "https://example.com" })),
+        "thread { id }",
+    )
+    .await
+    .text("/thread/id");
+    staff.takes(1, "updateThread").await;
+    contact.takes(1, "updateThread").await;
+    cyd.mutate(
+        "updateThread",
+        in_thread(json!({ "resolved": true })),
+        "thread { id }",
+    )
+    .await
+    .text("/thread/id");
+    staff.takes(2, "resolving").await;
+    contact.takes(2, "resolving").await;
+    ann.say(&thread, "Again").await;
+    staff
+        .takes(4, "a message that reopens, by who takes part from now on")
+        .await;
+    contact
+        .takes(4, "a message that reopens, by who takes part from now on")
+        .await;
+
+    art.mutate(
+        "addParticipants",
+        in_thread(json!({ "userIds": [dee.id, cyd.id] })),
+        "thread { id }",
+    )
+    .await
+    .text("/thread/id");
+    staff.takes(1, "addParticipants").await;
+    contact.takes(1, "addParticipants").await;
+    art.mutate(
+        "removeParticipant",
+        in_thread(json!({ "userId": dee.id })),
+        "thread { id }",
+    )
+    .await
+    .text("/thread/id");
+    staff.takes(1, "removeParticipant").await;
+    contact.takes(1, "removeParticipant").await;
+    ann.mutate("leaveThread", in_thread(json!({})), "threadId")
+        .await
+        .text("/threadId");
+    staff.takes(1, "leaveThread").await;
+    contact.takes(1, "leaveThread").await;
+}

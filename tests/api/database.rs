@@ -206,7 +206,8 @@ async fn no_row_can_cross_organizations() {
     // Each of them puts somebody ($2) or something of an organization into a thread ($1), once
     // with the tenant of the one, once with that of the other.
     for tenant in ["t.organization_id", "u.organization_id"] {
-        let people = "FROM threads t, (SELECT u.id, m.organization_id FROM users u JOIN memberships m
+        let people =
+            "FROM threads t, (SELECT u.id, m.organization_id FROM users u JOIN memberships m
             ON m.user_id = u.id WHERE u.external_id = $2) u WHERE t.external_id = $1";
         let statements = [
             format!(
@@ -256,10 +257,7 @@ async fn no_row_can_cross_organizations() {
 async fn no_message_quotes_one_of_another_thread() {
     let here = Inside::new().await;
     let name = unique("thread");
-    let other = here
-        .person
-        .open_thread(json!({ "externalId": name }))
-        .await;
+    let other = here.person.open_thread(json!({ "externalId": name })).await;
     here.person.say(&other, "Elsewhere").await;
     let client = connect(None).await;
     let statement = "UPDATE messages SET reply_to_id = q.id

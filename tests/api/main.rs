@@ -3,10 +3,14 @@
 
 mod support;
 
+mod database;
+
 mod messages;
 
 mod pages;
 
 mod people;
+
+mod schema;
 
 mod threads;

@@ -3,6 +3,8 @@
 
 mod support;
 
+mod access;
+
 mod database;
 
 mod messages;

@@ -9,6 +9,8 @@ mod database;
 
 mod messages;
 
+mod notes;
+
 mod pages;
 
 mod people;

@@ -17,4 +17,6 @@ mod people;
 
 mod schema;
 
+mod sight;
+
 mod threads;

@@ -5,6 +5,8 @@ mod support;
 
 mod access;
 
+mod audience;
+
 mod database;
 
 mod messages;

@@ -42,20 +42,20 @@ const EVERYTHING: &str = "
 
 /// A thread with a public message, and another one with a newer message. Everybody in it sees
 /// both; two agents see their notes.
-struct Desk {
-    tenant: Tenant,
-    agent: Person,
-    colleague: Person,
-    admin: Person,
-    member: Person,
-    contact: Person,
-    thread: String,
+pub struct Desk {
+    pub tenant: Tenant,
+    pub agent: Person,
+    pub colleague: Person,
+    pub admin: Person,
+    pub member: Person,
+    pub contact: Person,
+    pub thread: String,
     message: String,
     since: String,
 }
 
 impl Desk {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let tenant = Tenant::new().await;
         let (agent, colleague) = (tenant.agent("agent").await, tenant.agent("colleague").await);
         let (admin, member) = (tenant.admin("admin").await, tenant.member("member").await);
@@ -124,7 +124,7 @@ impl Desk {
     }
 
     /// A note in the thread.
-    async fn note(&self, by: &Actor, input: Value) -> String {
+    pub async fn note(&self, by: &Actor, input: Value) -> String {
         let mut full = json!({ "threadId": self.thread, "body": "Between us", "private": true });
         crate::support::merge(&mut full, input);
         by.mutate("createMessage", full, "message { id }")
@@ -549,6 +549,79 @@ async fn an_agent_whose_new_token_says_member_hears_no_note_from_then_on() {
 }
 
 #[tokio::test]
+async fn what_an_event_leads_to_is_for_the_role_of_that_moment() {
+    let desk = Desk::new().await;
+    let colleague = older_token(&desk, &desk.colleague).await;
+    let document = "subscription($id: ID!) { threadEvents(threadId: $id) {
+        ... on MessageCreated { message { body sender { email } } }
+        thread { messageCount unreadCount latestMessage { body } messages { totalCount } }
+      } }";
+    let mut events = colleague
+        .follow(document, json!({ "id": desk.thread }))
+        .await;
+    desk.note(&desk.agent, json!({})).await;
+    let event = events.event().await;
+    assert_eq!(event["thread"]["messageCount"], 2);
+    assert_eq!(event["thread"]["unreadCount"], 2);
+    assert!(event["message"]["sender"]["email"].is_string());
+    let input =
+        json!({ "organizationId": desk.tenant.id, "userId": desk.colleague.id, "role": "MEMBER" });
+    desk.admin
+        .mutate("setMembership", input, "role")
+        .await
+        .at("/role");
+    desk.agent.say(&desk.thread, "For everybody").await;
+    let event = events.event().await;
+    let expected = json!({
+        "message": { "body": "For everybody", "sender": { "email": null } },
+        "thread": {
+            "messageCount": 2, "unreadCount": 2, "latestMessage": { "body": "For everybody" },
+            "messages": { "totalCount": 2 },
+        },
+    });
+    assert_eq!(event, expected);
+}
+
+#[tokio::test]
+async fn an_agent_of_one_tenant_is_no_agent_where_he_is_a_contact() {
+    let desk = Desk::new().await;
+    let other = Tenant::new().await;
+    let server = Server::get().await;
+    let token = server.token(json!({
+        "sub": desk.contact.external_id, "org": other.name, "role": "AGENT",
+    }));
+    let elsewhere = Actor::with(server, format!("Bearer {token}"));
+    let own = elsewhere
+        .open_thread(json!({ "message": { "body": "There" } }))
+        .await;
+    let token = server.token(json!({ "sub": desk.contact.external_id }));
+    let both = Actor::with(server, format!("Bearer {token}"));
+    let before = desk.everything(&both).await;
+    desk.note(&desk.agent, json!({})).await;
+    let after = desk.everything(&both).await;
+    assert_eq!(differences("", &before, &after), Vec::<String>::new());
+    // Where he is an agent, he sees notes, and they move his lists.
+    let colleague = other.agent("colleague").await;
+    let input = json!({ "threadId": own, "userIds": [colleague.id] });
+    elsewhere
+        .mutate("addParticipants", input, "__typename")
+        .await
+        .at("/__typename");
+    let input = json!({ "threadId": own, "body": "Between us", "private": true });
+    colleague
+        .mutate("createMessage", input, "__typename")
+        .await
+        .at("/__typename");
+    let listed = both
+        .run("{ threads { nodes { id unreadCount } } }", json!({}))
+        .await;
+    assert_eq!(
+        listed.at("/threads/nodes/0"),
+        json!({ "id": own, "unreadCount": 1 })
+    );
+}
+
+#[tokio::test]
 async fn a_note_that_an_agent_drafted_is_not_counted_once_he_is_a_member() {
     let desk = Desk::new().await;
     let colleague = older_token(&desk, &desk.colleague).await;
@@ -587,7 +660,7 @@ async fn older_token(desk: &Desk, person: &Person) -> Actor {
 }
 
 /// The types of the events up to a message with this body.
-async fn heard(events: &mut Subscription, last: &str) -> Vec<String> {
+pub async fn heard(events: &mut Subscription, last: &str) -> Vec<String> {
     let events = events
         .until(|event| event["message"]["body"] == *last)
         .await;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Interface, Object, Subscription as GraphqlSubscription};
+use async_graphql::{
+    Context, Description, ID, Interface, Object, Subscription as GraphqlSubscription,
+};
 use futures_util::{Stream, StreamExt};
 
 use crate::db::access::ThreadAccess;
@@ -28,12 +30,13 @@ struct Common {
 macro_rules! thread_event {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* } $($resolvers:tt)*) => {
         $(#[$doc])*
+        #[derive(Description)]
         pub struct $name {
             common: Common,
             $($field: $type),*
         }
 
-        #[Object]
+        #[Object(use_type_description)]
         impl $name {
             /// The position behind this event: hand it to `threadEvents(after:)` to go on there.
             async fn cursor(&self) -> &str {
@@ -245,9 +248,10 @@ impl From<Occurrence> for ThreadEvent {
 }
 
 /// What can be followed.
+#[derive(Description)]
 pub struct Subscription;
 
-#[GraphqlSubscription]
+#[GraphqlSubscription(use_type_description)]
 impl Subscription {
     /// What happens in a thread. Without `after`: from now on. With it: everything after that
     /// position, in order, each once, then what happens. A position that can no longer be served

@@ -1,6 +1,6 @@
 //! Messages.
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, Description, ID, Object, SimpleObject};
 use uuid::Uuid;
 
 use crate::db::access::{MessageAccess, ThreadAccess, find};
@@ -22,6 +22,7 @@ use crate::ids::Ref;
 
 /// A message, a draft, a private note, or the tombstone of one that was deleted: its text is
 /// empty then, and it has no reactions.
+#[derive(Description)]
 pub struct Message {
     access: MessageAccess,
     /// Whether a tombstone shows what it said.
@@ -47,7 +48,7 @@ impl Message {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Message {
     /// The id, `msg_...`.
     pub async fn id(&self) -> ID {
@@ -254,6 +255,7 @@ pub enum Total {
 }
 
 /// A page of messages.
+#[derive(Description)]
 pub struct MessageConnection {
     slice: Slice<(MessageAccess, String)>,
     total: Total,
@@ -328,7 +330,7 @@ impl MessageConnection {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl MessageConnection {
     /// The messages with their cursors.
     async fn edges(&self) -> Vec<MessageEdge> {

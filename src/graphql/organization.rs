@@ -1,6 +1,6 @@
 //! Organizations and their members.
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
 use uuid::Uuid;
 
 use crate::actions;
@@ -17,6 +17,7 @@ use crate::graphql::user::User;
 use crate::ids::{OrganizationId, Ref};
 
 /// A tenant: everything in it is invisible to all others.
+#[derive(Description)]
 pub struct Organization(OrganizationAccess);
 
 impl Organization {
@@ -26,7 +27,7 @@ impl Organization {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Organization {
     /// The id, `org_...`.
     pub async fn id(&self) -> ID {
@@ -85,13 +86,14 @@ impl Organization {
 }
 
 /// A page of members.
+#[derive(Description)]
 pub struct MemberConnection {
     access: OrganizationAccess,
     role: Option<crate::db::enums::Role>,
     slice: Slice<(Membership, db_user::User)>,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl MemberConnection {
     /// The members with their cursors and roles.
     async fn edges(&self) -> Vec<MemberEdge> {

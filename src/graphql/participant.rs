@@ -1,6 +1,6 @@
 //! Who takes part in a thread, and what they have seen.
 
-use async_graphql::{Context, Object};
+use async_graphql::{Context, Description, Object};
 
 use crate::db::access::ThreadAccess;
 use crate::db::page::Slice;
@@ -15,12 +15,13 @@ use crate::graphql::scalars::DateTime;
 use crate::graphql::user::User;
 
 /// A page of participants.
+#[derive(Description)]
 pub struct ParticipantConnection {
     access: ThreadAccess,
     slice: Slice<Listed>,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl ParticipantConnection {
     /// The participants with their cursors and what they have seen.
     async fn edges(&self) -> Vec<ParticipantEdge> {
@@ -57,6 +58,7 @@ impl ParticipantConnection {
 }
 
 /// A participant in a list.
+#[derive(Description)]
 pub struct ParticipantEdge {
     access: ThreadAccess,
     listed: Listed,
@@ -68,7 +70,7 @@ impl ParticipantEdge {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl ParticipantEdge {
     /// The participant's place in the list.
     async fn cursor(&self) -> String {

@@ -1,6 +1,6 @@
 //! Reactions to messages.
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
 
 use crate::actions;
 use crate::db::reaction as db;
@@ -12,6 +12,7 @@ use crate::graphql::user::{self, User};
 use crate::ids::Ref;
 
 /// Somebody's reaction to a message.
+#[derive(Description)]
 pub struct Reaction(db::Reaction);
 
 impl Reaction {
@@ -21,7 +22,7 @@ impl Reaction {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Reaction {
     /// What it is: 1 to 127 characters.
     async fn emoji(&self) -> &str {
@@ -42,6 +43,7 @@ impl Reaction {
 }
 
 /// The reactions to a message with one emoji.
+#[derive(Description)]
 pub struct ReactionGroup(Vec<db::Reaction>);
 
 impl ReactionGroup {
@@ -61,7 +63,7 @@ impl ReactionGroup {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl ReactionGroup {
     /// The emoji.
     async fn emoji(&self) -> &str {

@@ -1,15 +1,16 @@
 //! The scalars of the schema.
 
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::{Description, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{SecondsFormat, SubsecRound, Utc};
 
 /// A point in time: RFC 3339 in UTC with microseconds, as in `2026-01-31T12:00:00.000000Z`. Any
 /// offset is read; finer fractions are cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Description)]
 pub struct DateTime(pub chrono::DateTime<Utc>);
 
 #[Scalar(
     name = "DateTime",
+    use_type_description,
     specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html"
 )]
 impl ScalarType for DateTime {
@@ -30,10 +31,10 @@ impl ScalarType for DateTime {
 
 /// Facts of your own about an object: a flat JSON object whose values are strings (at most
 /// 10,000 characters), numbers or booleans; at most 100 pairs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Description)]
 pub struct Metadata(pub serde_json::Value);
 
-#[Scalar(name = "Metadata")]
+#[Scalar(name = "Metadata", use_type_description)]
 impl ScalarType for Metadata {
     // Any value is read here: the actions say what is wrong with it, with its path.
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -46,10 +47,10 @@ impl ScalarType for Metadata {
 }
 
 /// Any JSON value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Description)]
 pub struct Json(pub serde_json::Value);
 
-#[Scalar(name = "JSON")]
+#[Scalar(name = "JSON", use_type_description)]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {
         Ok(Self(value.into_json()?))

@@ -1,6 +1,6 @@
 //! Threads and who takes part in them.
 
-use async_graphql::{Context, ID, Object};
+use async_graphql::{Context, Description, ID, Object};
 use uuid::Uuid;
 
 use crate::db::access::{ThreadAccess, find};
@@ -24,6 +24,7 @@ use crate::ids::{Ref, ThreadId};
 use crate::live::cursor::Position;
 
 /// A conversation.
+#[derive(Description)]
 pub struct Thread(ThreadAccess);
 
 impl Thread {
@@ -46,7 +47,7 @@ impl Thread {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Thread {
     /// The id, `thr_...`.
     pub async fn id(&self) -> ID {
@@ -279,13 +280,14 @@ impl Thread {
 }
 
 /// A page of threads.
+#[derive(Description)]
 pub struct ThreadConnection {
     filter: ThreadFilter,
     order: db::ThreadOrder,
     slice: Slice<ThreadAccess>,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl ThreadConnection {
     /// The threads with their cursors.
     async fn edges(&self) -> Vec<ThreadEdge> {
@@ -315,12 +317,13 @@ impl ThreadConnection {
 }
 
 /// A thread in a list.
+#[derive(Description)]
 pub struct ThreadEdge {
     cursor: String,
     node: ThreadAccess,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl ThreadEdge {
     /// The thread's place in the list.
     async fn cursor(&self) -> &str {

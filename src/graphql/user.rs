@@ -1,6 +1,6 @@
 //! Users.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::actions;
 use crate::db::access::find;
@@ -15,6 +15,7 @@ use crate::graphql::scalars::{DateTime, Metadata};
 use crate::ids::{Ref, UserId};
 
 /// A person or a bot; the same one in every organization of this server.
+#[derive(Description)]
 pub struct User(db::User);
 
 impl User {
@@ -24,7 +25,7 @@ impl User {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl User {
     /// The id, `usr_...`.
     pub async fn id(&self) -> ID {

@@ -1,6 +1,6 @@
 //! Who is asking.
 
-use async_graphql::{Context, Object, SimpleObject};
+use async_graphql::{Context, Description, Object, SimpleObject};
 use uuid::Uuid;
 
 use crate::db::page::{PageArgs, Slice};
@@ -14,9 +14,10 @@ use crate::graphql::organization::{self, Organization};
 use crate::graphql::user::{self, User};
 
 /// Who is asking: the person of a token, or the backend of an API key.
+#[derive(Description)]
 pub struct Viewer;
 
-#[Object]
+#[Object(use_type_description)]
 impl Viewer {
     /// The person; null for an API key.
     async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>> {

@@ -3,12 +3,24 @@
 
 mod support;
 
+mod access;
+
+mod audience;
+
+mod database;
+
 mod fold;
 
 mod messages;
 
+mod notes;
+
 mod pages;
 
 mod people;
+
+mod schema;
+
+mod sight;
 
 mod threads;

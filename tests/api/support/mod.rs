@@ -14,6 +14,19 @@ pub use self::answer::Answer;
 use self::server::Server;
 use self::socket::Subscription;
 
+/// Asks for the whole schema.
+pub const INTROSPECTION: &str = "{ __schema {
+    queryType { name } mutationType { name } subscriptionType { name }
+    types {
+      kind name description specifiedByURL
+      fields(includeDeprecated: true) { name description type { ...T } args { name description type { ...T } } }
+      inputFields { name description type { ...T } }
+      enumValues(includeDeprecated: true) { name description }
+      interfaces { name } possibleTypes { name }
+    }
+  } }
+  fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } } }";
+
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// A name that no other test uses.

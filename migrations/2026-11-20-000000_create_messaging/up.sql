@@ -189,6 +189,8 @@ CREATE TABLE watermarks (
     seen_seq bigint NOT NULL,
     moved_at timestamptz NOT NULL,
     xid bigint NOT NULL,
+    public_moved_at timestamptz,
+    public_xid bigint,
     PRIMARY KEY (thread_id, user_id),
     FOREIGN KEY (organization_id, thread_id) REFERENCES threads (organization_id, id) ON UPDATE CASCADE ON DELETE CASCADE,
     FOREIGN KEY (organization_id, user_id) REFERENCES memberships (organization_id, user_id) ON DELETE CASCADE
@@ -197,6 +199,8 @@ CREATE INDEX watermarks_user ON watermarks (user_id, thread_id);
 COMMENT ON TABLE watermarks IS 'Up to which message somebody has seen a thread; seenBy, unread counts and receipts derive from it.';
 COMMENT ON COLUMN watermarks.seen_at IS 'sent_at of the newest message seen; with seen_seq its place in the thread.';
 COMMENT ON COLUMN watermarks.xid IS 'The transaction that moved it last (pg_current_xact_id), so that a resumed stream finds the moves it missed.';
+COMMENT ON COLUMN watermarks.public_moved_at IS 'When it last moved over a public message: what those are told who may not see private notes. Null: it never did.';
+COMMENT ON COLUMN watermarks.public_xid IS 'The transaction of that move.';
 
 CREATE TABLE events (
     thread_id uuid NOT NULL,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::auth::Viewer;
 use crate::db::access::{ThreadAccess, visible_messages, visible_threads};
-use crate::db::enums::{MessageStatus, MessageType};
+use crate::db::enums::{MessageStatus, MessageType, Role};
 use crate::db::message::Message;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
@@ -80,6 +80,7 @@ pub async fn draft_count(conn: &mut Conn, access: &ThreadAccess) -> Result<i64> 
         .filter(messages::thread_id.eq(access.thread().id))
         .filter(messages::sender_id.eq(user))
         .filter(messages::status.eq(MessageStatus::Draft))
+        .filter(access.listed_messages())
         .count()
         .get_result(conn)
         .await?)
@@ -248,6 +249,11 @@ fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, die
     messages::table
         .filter(messages::sender_id.eq(user))
         .filter(messages::status.eq(MessageStatus::Draft))
+        // Whoever drafted a note as an agent and is none any more has lost it.
+        .filter(
+            not(messages::private)
+                .or(messages::organization_id.eq_any(viewer.organizations(Role::is_staff))),
+        )
         .filter(
             messages::thread_id.eq_any(
                 threads::table

@@ -157,6 +157,8 @@ diesel::table! {
         seen_seq -> Int8,
         moved_at -> Timestamptz,
         xid -> Int8,
+        public_moved_at -> Nullable<Timestamptz>,
+        public_xid -> Nullable<Int8>,
     }
 }
 

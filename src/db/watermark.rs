@@ -42,9 +42,23 @@ pub struct Watermark {
     pub moved_at: DateTime<Utc>,
     /// The transaction that moved it.
     pub xid: i64,
+    /// When it last moved over a public message.
+    pub public_moved_at: Option<DateTime<Utc>>,
+    /// The transaction of that move.
+    pub public_xid: Option<i64>,
 }
 
 impl Watermark {
+    /// When it last moved as far as the viewer may know: over a private note it moves for those
+    /// alone who see the note.
+    pub fn moved_for(&self, access: &ThreadAccess) -> Option<DateTime<Utc>> {
+        if access.is_staff() {
+            Some(self.moved_at)
+        } else {
+            self.public_moved_at
+        }
+    }
+
     /// The place of the newest message seen.
     pub fn place(&self) -> Key<i64> {
         Key {
@@ -63,11 +77,26 @@ pub async fn advance(
     now: DateTime<Utc>,
 ) -> Result<bool> {
     let moved = diesel::sql_query(
-        "INSERT INTO watermarks (thread_id, user_id, organization_id, seen_at, seen_seq, moved_at, xid)
-         VALUES ($1, $2, $3, $4, $5, $6, pg_current_xact_id()::text::bigint)
+        "WITH public AS (
+           SELECT place_at, place_seq FROM messages
+           WHERE thread_id = $1 AND NOT private AND status <> 'DRAFT' AND (place_at, place_seq) <= ($4, $5)
+           ORDER BY place_at DESC, place_seq DESC LIMIT 1
+         ), moving AS (
+           SELECT pg_current_xact_id()::text::bigint AS xid, EXISTS (SELECT FROM public) AS any_public
+         )
+         INSERT INTO watermarks (thread_id, user_id, organization_id, seen_at, seen_seq, moved_at, xid,
+           public_moved_at, public_xid)
+         SELECT $1, $2, $3, $4, $5, $6, xid, CASE WHEN any_public THEN $6 END, CASE WHEN any_public THEN xid END
+         FROM moving
          ON CONFLICT (thread_id, user_id) DO UPDATE
          SET seen_at = excluded.seen_at, seen_seq = excluded.seen_seq,
-             moved_at = excluded.moved_at, xid = excluded.xid
+             moved_at = excluded.moved_at, xid = excluded.xid,
+             (public_moved_at, public_xid) = (
+               SELECT CASE WHEN over THEN excluded.public_moved_at ELSE watermarks.public_moved_at END,
+                      CASE WHEN over THEN excluded.public_xid ELSE watermarks.public_xid END
+               FROM (SELECT EXISTS (SELECT FROM public
+                 WHERE (place_at, place_seq) > (watermarks.seen_at, watermarks.seen_seq)) AS over) AS moved
+             )
          WHERE (excluded.seen_at, excluded.seen_seq) > (watermarks.seen_at, watermarks.seen_seq)",
     )
     .bind::<SqlUuid, _>(access.thread().id)
@@ -81,20 +110,27 @@ pub async fn advance(
     Ok(moved > 0)
 }
 
-/// The watermarks of a thread that a transaction from `since` on moved, in the order in which
-/// they moved, and the oldest transaction that may still be running.
+/// The watermarks of a thread that a transaction from `since` on moved, as far as the viewer may
+/// know, in the order in which they moved, and the oldest transaction that may still be running.
 pub async fn moved_since(
     conn: &mut Conn,
     access: &ThreadAccess,
     since: i64,
 ) -> Result<(Vec<Watermark>, i64)> {
-    let rows: Vec<(Watermark, i64)> = watermarks::table
+    let query = watermarks::table
         .filter(watermarks::thread_id.eq(access.thread().id))
-        .filter(watermarks::xid.ge(since))
-        .order_by((watermarks::moved_at, watermarks::user_id))
         .select((Watermark::as_select(), sql::<BigInt>(OLDEST_RUNNING)))
-        .load(conn)
-        .await?;
+        .into_boxed();
+    let query = if access.is_staff() {
+        query
+            .filter(watermarks::xid.ge(since))
+            .order_by((watermarks::moved_at, watermarks::user_id))
+    } else {
+        query
+            .filter(watermarks::public_xid.ge(since))
+            .order_by((watermarks::public_moved_at, watermarks::user_id))
+    };
+    let rows: Vec<(Watermark, i64)> = query.load(conn).await?;
     let running = rows
         .as_slice()
         .first()

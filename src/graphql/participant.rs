@@ -92,9 +92,10 @@ impl ParticipantEdge {
         DateTime(self.listed.0.joined_at)
     }
 
-    /// When the participant last marked the thread as seen.
+    /// When the participant last marked something as seen that the viewer may see.
     async fn last_seen_at(&self) -> Option<DateTime> {
-        self.watermark().map(|mark| DateTime(mark.moved_at))
+        let at = self.watermark()?.moved_for(&self.access)?;
+        Some(DateTime(at))
     }
 
     /// The newest message that the participant has seen, of those that the viewer may see.

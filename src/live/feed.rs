@@ -295,7 +295,8 @@ impl Feed {
             let id = up_to.as_ref().map(|message| message.id);
             if self.told_seen.insert(moved.user_id, id) != Some(id) {
                 let what = What::Seen(moved.user_id, up_to.map(Arc::new));
-                self.push(what, moved.moved_at);
+                let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
+                self.push(what, at);
             }
         }
         Ok(())

@@ -3,4 +3,12 @@
 
 mod support;
 
+mod auth;
+
+mod http;
+
+mod live;
+
 mod messages;
+
+mod websocket;

@@ -147,19 +147,22 @@ impl Socket {
 
     /// The next message, or the code of the close.
     pub async fn hear_or_close(&mut self) -> Result<Value, u16> {
-        loop {
-            let next = tokio::time::timeout(PATIENCE, self.stream.next());
-            match next.await.expect("a message in time") {
-                Some(Ok(Message::Text(text))) => {
-                    return Ok(serde_json::from_str(&text).expect("JSON"));
+        // One deadline for all of it: the server's pings must not prolong the wait.
+        let next = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        return Ok(serde_json::from_str(&text).expect("JSON"));
+                    }
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(frame.map_or(1005, |frame| frame.code.into()));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Err(1006),
                 }
-                Some(Ok(Message::Close(frame))) => {
-                    return Err(frame.map_or(1005, |frame| frame.code.into()));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(1006),
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("a message in time")
     }
 }
 

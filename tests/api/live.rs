@@ -50,7 +50,10 @@ fn message_uuid(id: &str) -> String {
 async fn log(sql: &Client, thread: &str) -> Vec<String> {
     let query = "SELECT message_id::text FROM events
                  WHERE thread_id = $1::text::uuid AND kind = 'MESSAGE_CREATED' ORDER BY seq";
-    let rows = sql.query(query, &[&thread_uuid(thread)]).await.expect("the log");
+    let rows = sql
+        .query(query, &[&thread_uuid(thread)])
+        .await
+        .expect("the log");
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -78,6 +81,8 @@ async fn write_behind(sql: &Client, thread: &str, body: &str) -> String {
         INSERT INTO events (thread_id, seq, organization_id, kind, message_id, occurred_at)
         SELECT thread_id, seq, organization_id, 'MESSAGE_CREATED', id, now() FROM m
         RETURNING message_id::text";
-    let row = sql.query_one(statement, &[&thread_uuid(thread), &body]).await;
+    let row = sql
+        .query_one(statement, &[&thread_uuid(thread), &body])
+        .await;
     row.expect("the message is written").get(0)
 }

@@ -8,7 +8,9 @@ use crate::support::Tenant;
 async fn a_message_is_sent_and_read_back() {
     let tenant = Tenant::new().await;
     let (ada, bob) = (tenant.member("ada").await, tenant.member("bob").await);
-    let thread = ada.open_thread(json!({ "participantIds": [bob.external_id] })).await;
+    let thread = ada
+        .open_thread(json!({ "participantIds": [bob.external_id] }))
+        .await;
     let sent = ada.say(&thread, "Hello").await;
     let mut events = bob.follow_thread(&thread, None).await;
     let read = bob

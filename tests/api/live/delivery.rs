@@ -39,7 +39,13 @@ async fn messages_of_concurrent_writers_arrive_in_the_log_s_order_each_once() {
 }
 
 /// Drops and resumes its subscription at moments that look random, until it has heard enough.
-async fn restless(actor: Actor, thread: String, after: String, enough: usize, mut seed: u64) -> Vec<String> {
+async fn restless(
+    actor: Actor,
+    thread: String,
+    after: String,
+    enough: usize,
+    mut seed: u64,
+) -> Vec<String> {
     let mut random = |below: u64| {
         // Xorshift: the same moments in each run, as far as time allows.
         seed ^= seed << 13;
@@ -82,7 +88,11 @@ async fn subscribers_that_come_and_go_under_load_lose_nothing_and_hear_nothing_t
     for (index, thread) in threads.iter().enumerate() {
         let start = cursor(&ada, thread).await;
         for number in 0..5 {
-            let actor = if number == 0 { tenant.backend.clone() } else { Actor::clone(&ada) };
+            let actor = if number == 0 {
+                tenant.backend.clone()
+            } else {
+                Actor::clone(&ada)
+            };
             let (thread, start) = (thread.clone(), start.clone());
             let seed = 0x9e37_79b9_7f4a_7c15 ^ (index as u64 * 5 + number + 1);
             readers.spawn(async move {
@@ -163,7 +173,9 @@ async fn a_reader_that_falls_behind_the_bus_gets_everything_in_order() {
     let ada = tenant.member("ada").await;
     let thread = ada.open_thread(json!({ "access": "ORGANIZATION" })).await;
     let mut socket = Socket::connect_narrow(Server::get().await).await;
-    socket.greet(json!({ "Authorization": ada.authorization() })).await;
+    socket
+        .greet(json!({ "Authorization": ada.authorization() }))
+        .await;
     assert_eq!(socket.hear().await["type"], "connection_ack");
     let padding = "x".repeat(2000);
     let wide: Vec<String> = (0..15).map(|index| format!("b{index}: metadata")).collect();
@@ -179,10 +191,16 @@ async fn a_reader_that_falls_behind_the_bus_gets_everything_in_order() {
         writers.spawn(async move {
             for _ in 0..5 {
                 let fields: Vec<String> = (0..MESSAGES / 25)
-                    .map(|number| format!("m{number}: createMessage(input: $input) {{ message {{ id }} }}"))
+                    .map(|number| {
+                        format!("m{number}: createMessage(input: $input) {{ message {{ id }} }}")
+                    })
                     .collect();
-                let query = format!("mutation($input: CreateMessageInput!) {{ {} }}", fields.join(" "));
-                let input = json!({ "threadId": thread, "body": "wide", "metadata": { "x": padding } });
+                let query = format!(
+                    "mutation($input: CreateMessageInput!) {{ {} }}",
+                    fields.join(" ")
+                );
+                let input =
+                    json!({ "threadId": thread, "body": "wide", "metadata": { "x": padding } });
                 backend.run(&query, json!({ "input": input })).await.at("");
             }
         });
@@ -224,7 +242,9 @@ async fn what_one_server_writes_arrives_at_the_subscribers_of_another_one() {
     let mut sent = Vec::new();
     for number in 0..6 {
         let writer = if number % 2 == 0 { &ada } else { &there };
-        sent.push(message_uuid(&writer.say(&thread, &number.to_string()).await));
+        sent.push(message_uuid(
+            &writer.say(&thread, &number.to_string()).await,
+        ));
     }
     for id in &sent {
         assert_eq!(created(&here_events.event().await).as_ref(), Some(id));
@@ -259,8 +279,16 @@ async fn a_draft_is_no_event_until_it_is_sent() {
     let drafted = ada.mutate("createMessage", input, "message { id }").await;
     let draft = drafted.text("/message/id");
     let input = json!({ "messageId": draft, "body": "Surely" });
-    ada.mutate("updateMessage", input, "message { id }").await.at("/message/id");
-    ada.mutate("sendMessage", json!({ "messageId": draft }), "message { id }").await.at("/message/id");
+    ada.mutate("updateMessage", input, "message { id }")
+        .await
+        .at("/message/id");
+    ada.mutate(
+        "sendMessage",
+        json!({ "messageId": draft }),
+        "message { id }",
+    )
+    .await
+    .at("/message/id");
     ada.say(&thread, "after").await;
     let sent = events.event().await;
     assert_eq!(sent["__typename"], "MessageCreated");
@@ -278,11 +306,17 @@ async fn a_client_that_hangs_up_in_mid_mutation_does_not_undo_it() {
     let server = Server::get().await;
     let mut sql = server.sql().await;
     let watcher = server.sql().await;
-    let pid: i32 = sql.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
+    let pid: i32 = sql
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .expect("a pid")
+        .get(0);
     // Whoever writes into the thread waits for this lock.
     let lock = sql.transaction().await.expect("a transaction");
     let statement = "SELECT FROM threads WHERE id = $1::text::uuid FOR UPDATE";
-    lock.execute(statement, &[&super::thread_uuid(&thread)]).await.expect("a lock");
+    lock.execute(statement, &[&super::thread_uuid(&thread)])
+        .await
+        .expect("a lock");
 
     let mutation = format!(
         "mutation {{ createMessage(input: {{threadId: \"{thread}\", body: \"by HTTP\"}}) {{ message {{ id }} }} }}"
@@ -294,10 +328,16 @@ async fn a_client_that_hangs_up_in_mid_mutation_does_not_undo_it() {
         ada.authorization(),
         body.len()
     );
-    let mut tcp = TcpStream::connect(server.address).await.expect("the server listens");
-    tcp.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut tcp = TcpStream::connect(server.address)
+        .await
+        .expect("the server listens");
+    tcp.write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
     let mut socket = Socket::greeted(server, ada.authorization()).await;
-    socket.subscribe("1", &mutation.replace("by HTTP", "by WebSocket"), json!({})).await;
+    socket
+        .subscribe("1", &mutation.replace("by HTTP", "by WebSocket"), json!({}))
+        .await;
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))
                    OR EXISTS (SELECT FROM pg_stat_activity b WHERE $1 = ANY (pg_blocking_pids(b.pid))
                      AND b.pid = ANY (pg_blocking_pids(pg_stat_activity.pid)))";
@@ -308,31 +348,10 @@ async fn a_client_that_hangs_up_in_mid_mutation_does_not_undo_it() {
     .await;
     drop((tcp, socket));
     lock.rollback().await.expect("the lock is released");
-    let mut heard = [events.event().await, events.event().await].map(|event| event["message"]["body"].clone());
+    let mut heard =
+        [events.event().await, events.event().await].map(|event| event["message"]["body"].clone());
     heard.sort_by_key(ToString::to_string);
     assert_eq!(heard, ["by HTTP", "by WebSocket"]);
-}
-
-#[tokio::test]
-async fn a_write_is_done_though_its_client_closes_at_once() {
-    let tenant = Tenant::new().await;
-    let ada = tenant.member("ada").await;
-    let thread = ada.open_thread(json!({})).await;
-    let mut events = ada.follow_thread(&thread, None).await;
-    let input = json!({ "threadId": thread, "body": "And gone" });
-    let query = "mutation($input: CreateMessageInput!) { createMessage(input: $input) { message { id } } }";
-    let body = json!({ "query": query, "variables": { "input": input } }).to_string();
-    let request = format!(
-        "POST /graphql HTTP/1.1\r\nHost: bobbin\r\nContent-Type: application/json\r\n\
-         Authorization: {}\r\nContent-Length: {}\r\n\r\n{body}",
-        ada.authorization(),
-        body.len()
-    );
-    let server = Server::get().await;
-    let mut tcp = TcpStream::connect(server.address).await.expect("the server listens");
-    tcp.write_all(request.as_bytes()).await.expect("the server reads");
-    drop(tcp);
-    assert_eq!(events.event().await["message"]["body"], "And gone");
 }
 
 #[tokio::test]
@@ -345,22 +364,47 @@ async fn a_message_that_was_deleted_for_good_is_removed_live_and_leaves_a_resume
     say_many(&ada, &thread, 0..2).await;
     let doomed = ada.say(&thread, "doomed").await;
     let reaction = json!({ "messageId": doomed, "addReactions": [{ "emoji": "x" }] });
-    ada.mutate("updateMessage", reaction, "message { id }").await.at("");
+    ada.mutate("updateMessage", reaction, "message { id }")
+        .await
+        .at("");
     let input = json!({ "messageId": doomed, "permanently": true });
-    tenant.backend.mutate("deleteMessage", input, "deletedMessageId").await.at("");
+    tenant
+        .backend
+        .mutate("deleteMessage", input, "deletedMessageId")
+        .await
+        .at("");
     ada.say(&thread, "after").await;
 
-    let live = events.until(|event| event["message"]["body"] == "after").await;
-    let kinds: Vec<_> = live.iter().map(|event| event["__typename"].as_str().expect("a name")).collect();
-    let expected = ["MessageCreated", "MessageCreated", "MessageCreated", "MessageUpdated", "MessageRemoved", "MessageCreated"];
+    let live = events
+        .until(|event| event["message"]["body"] == "after")
+        .await;
+    let kinds: Vec<_> = live
+        .iter()
+        .map(|event| event["__typename"].as_str().expect("a name"))
+        .collect();
+    let expected = [
+        "MessageCreated",
+        "MessageCreated",
+        "MessageCreated",
+        "MessageUpdated",
+        "MessageRemoved",
+        "MessageCreated",
+    ];
     assert_eq!(kinds, expected);
     assert_eq!(live[4]["messageId"], doomed.as_str());
 
     let mut resumed = ada.follow_thread(&thread, Some(&start)).await;
-    let replay = resumed.until(|event| event["message"]["body"] == "after").await;
+    let replay = resumed
+        .until(|event| event["message"]["body"] == "after")
+        .await;
     let told: Vec<_> = replay
         .iter()
-        .map(|event| (event["__typename"].clone(), event["message"]["body"].clone()))
+        .map(|event| {
+            (
+                event["__typename"].clone(),
+                event["message"]["body"].clone(),
+            )
+        })
         .collect();
     let expected = [
         (json!("MessageCreated"), json!("0")),

@@ -82,7 +82,13 @@ async fn a_cursor_that_is_none_or_of_another_thread_gives_one_resync() {
     let other = ada.open_thread(json!({})).await;
     ada.say(&other, "there").await;
     let of_other = cursor(&ada, &other).await;
-    for bad in ["garbage", "", "\u{1F98A}", of_other.as_str(), "AgAAAAAAAAAA"] {
+    for bad in [
+        "garbage",
+        "",
+        "\u{1F98A}",
+        of_other.as_str(),
+        "AgAAAAAAAAAA",
+    ] {
         resyncs_once(&ada, &thread, bad).await;
     }
 }
@@ -93,7 +99,9 @@ async fn a_cursor_from_the_future_gives_one_resync() {
     let ada = tenant.member("ada").await;
     let thread = ada.open_thread(json!({})).await;
     ada.say(&thread, "before").await;
-    let mut bytes = URL_SAFE_NO_PAD.decode(cursor(&ada, &thread).await).expect("base64");
+    let mut bytes = URL_SAFE_NO_PAD
+        .decode(cursor(&ada, &thread).await)
+        .expect("base64");
     let (seq, running) = (17, 25);
     // As after the database was set back to an older state: the numbers are ahead of it.
     for number in [seq, running] {
@@ -115,7 +123,9 @@ async fn a_cursor_whose_log_is_partly_gone_gives_one_resync() {
     let sql = Server::get().await.sql().await;
     let statement = "DELETE FROM events WHERE thread_id = $1::text::uuid
                      AND seq < (SELECT seq - 1 FROM threads WHERE id = $1::text::uuid)";
-    sql.execute(statement, &[&thread_uuid(&thread)]).await.expect("a shorter log");
+    sql.execute(statement, &[&thread_uuid(&thread)])
+        .await
+        .expect("a shorter log");
     resyncs_once(&ada, &thread, &start).await;
 }
 
@@ -129,7 +139,9 @@ async fn a_cursor_whose_log_is_all_gone_gives_one_resync_at_once() {
     let end = cursor(&ada, &thread).await;
     let sql = Server::get().await.sql().await;
     let statement = "DELETE FROM events WHERE thread_id = $1::text::uuid";
-    sql.execute(statement, &[&thread_uuid(&thread)]).await.expect("no log");
+    sql.execute(statement, &[&thread_uuid(&thread)])
+        .await
+        .expect("no log");
     // What is gone was told before this one.
     let mut events = ada.follow_thread(&thread, Some(&end)).await;
     assert!(events.heard_by_now().await.is_empty());

@@ -36,14 +36,19 @@ async fn many_moves_of_a_watermark_are_told_as_few_and_the_latest_one_last() {
     let mut events = ada.follow_thread(&thread, None).await;
     mark(&bob, &thread, &messages).await;
     let last = (MESSAGES - 1).to_string();
-    let told = events.until(|event| event["upTo"]["body"] == last.as_str()).await;
+    let told = events
+        .until(|event| event["upTo"]["body"] == last.as_str())
+        .await;
     let numbers: Vec<usize> = told
         .iter()
         .map(|event| {
             assert!(is_seen(event), "{event}");
             assert_eq!(event["user"]["name"], "bob");
             assert_eq!(event["actor"]["name"], "bob");
-            event["upTo"]["body"].as_str().and_then(|body| body.parse().ok()).expect("a number")
+            event["upTo"]["body"]
+                .as_str()
+                .and_then(|body| body.parse().ok())
+                .expect("a number")
         })
         .collect();
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
@@ -75,10 +80,18 @@ async fn a_resume_tells_the_latest_watermark_of_each_person_once() {
     }
     let kinds: Vec<bool> = told.iter().map(is_seen).collect();
     // A message is told before the news that somebody has seen it.
-    assert_eq!(kinds, [false, false, false, false, false, false, true, true]);
+    assert_eq!(
+        kinds,
+        [false, false, false, false, false, false, true, true]
+    );
     let mut seen: Vec<_> = told[6..]
         .iter()
-        .map(|event| (event["user"]["name"].as_str(), event["upTo"]["body"].as_str()))
+        .map(|event| {
+            (
+                event["user"]["name"].as_str(),
+                event["upTo"]["body"].as_str(),
+            )
+        })
         .collect();
     seen.sort_unstable();
     assert_eq!(seen, [(Some("bob"), Some("5")), (Some("cem"), Some("2"))]);
@@ -94,7 +107,10 @@ async fn a_watermark_on_a_private_note_is_told_as_what_the_viewer_may_see() {
     let public = ada.say(&thread, "public").await;
     let mut events = ada.follow_thread(&thread, None).await;
     let note = json!({ "threadId": thread, "body": "note", "private": true });
-    let note = eve.mutate("createMessage", note, "message { id }").await.text("/message/id");
+    let note = eve
+        .mutate("createMessage", note, "message { id }")
+        .await
+        .text("/message/id");
     mark(&eve, &thread, std::slice::from_ref(&note)).await;
     let seen = events.event().await;
     assert!(is_seen(&seen), "{seen}");

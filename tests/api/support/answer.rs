@@ -58,7 +58,12 @@ impl Answer {
         let list = self.at(list);
         let items = list.as_array().expect("a list").iter();
         items
-            .map(|item| item.pointer(pointer).and_then(Value::as_str).expect("a text").to_owned())
+            .map(|item| {
+                item.pointer(pointer)
+                    .and_then(Value::as_str)
+                    .expect("a text")
+                    .to_owned()
+            })
             .collect()
     }
 
@@ -68,7 +73,10 @@ impl Answer {
         let errors = self.body["errors"].as_array();
         let errors = errors.unwrap_or_else(|| panic!("no error in {:#}", self.body));
         assert_eq!(errors.len(), 1, "{:#}", self.body);
-        errors[0]["extensions"]["code"].as_str().expect("a code").to_owned()
+        errors[0]["extensions"]["code"]
+            .as_str()
+            .expect("a code")
+            .to_owned()
     }
 
     /// The paths of the fields at fault.
@@ -77,6 +85,8 @@ impl Answer {
         assert_eq!(self.code(), "BAD_USER_INPUT", "{:#}", self.body);
         let fields = self.body["errors"][0]["extensions"]["fields"].as_array();
         let fields = fields.expect("fields").iter();
-        fields.map(|field| field["path"].as_str().expect("a path").to_owned()).collect()
+        fields
+            .map(|field| field["path"].as_str().expect("a path").to_owned())
+            .collect()
     }
 }

@@ -194,7 +194,9 @@ impl Actor {
         let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
         let query =
             format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} }} }}");
-        self.run(&query, json!({ "input": input })).await.under(field)
+        self.run(&query, json!({ "input": input }))
+            .await
+            .under(field)
     }
 
     /// Opens a thread, and answers its id.

@@ -59,8 +59,13 @@ impl Server {
     /// Another server with other settings on the same database; ends with the test.
     pub async fn other(arguments: &[&str]) -> &'static Self {
         let first = Self::get().await;
-        let fixed = ["bobbin", "--mode", "development", "--jwt-secret", SECRET];
-        let settings = Settings::parse_from([&fixed, arguments].concat());
+        let secret = if arguments.contains(&"--jwt-secret") {
+            vec![]
+        } else {
+            vec!["--jwt-secret", SECRET]
+        };
+        let fixed = ["bobbin", "--mode", "development"];
+        let settings = Settings::parse_from([&fixed, &secret[..], arguments].concat());
         let server = serve(settings, &first.database_url, 4, None).await;
         // Actors refer to their server for as long as they like.
         Box::leak(Box::new(server))
@@ -104,7 +109,8 @@ pub fn now() -> f64 {
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
-    let settings = Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
+    let settings =
+        Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
     serve(settings, &url, 32, Some(postgres)).await
 }
 

@@ -41,7 +41,9 @@ impl Socket {
 
     /// Connects, with our subprotocol and other headers.
     pub async fn connect_with(server: &Server, headers: &[(&'static str, &str)]) -> Self {
-        let tcp = TcpStream::connect(server.address).await.expect("the server listens");
+        let tcp = TcpStream::connect(server.address)
+            .await
+            .expect("the server listens");
         Self::upgraded(server, tcp, headers).await
     }
 
@@ -49,16 +51,26 @@ impl Socket {
     pub async fn connect_narrow(server: &Server) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
-        let tcp = socket.connect(server.address).await.expect("the server listens");
+        let tcp = socket
+            .connect(server.address)
+            .await
+            .expect("the server listens");
         Self::upgraded(server, tcp, &[]).await
     }
 
     async fn upgraded(server: &Server, tcp: TcpStream, headers: &[(&'static str, &str)]) -> Self {
         let url = format!("ws://{}/graphql", server.address);
         let mut request = url.into_client_request().expect("a request");
-        for (name, value) in [&[("sec-websocket-protocol", "graphql-transport-ws")], headers].concat() {
+        for (name, value) in [
+            &[("sec-websocket-protocol", "graphql-transport-ws")],
+            headers,
+        ]
+        .concat()
+        {
             let value = HeaderValue::from_str(value).expect("a header");
-            request.headers_mut().insert(HeaderName::from_static(name), value);
+            request
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
         }
         let upgraded = client_async(request, MaybeTlsStream::Plain(tcp)).await;
         let (stream, _) = upgraded.expect("the server upgrades");
@@ -67,7 +79,9 @@ impl Socket {
 
     /// Connects as a client that does not look which subprotocol the server chose.
     pub async fn connect_blindly(server: &Server, subprotocol: Option<&str>) -> Self {
-        let mut tcp = TcpStream::connect(server.address).await.expect("the server listens");
+        let mut tcp = TcpStream::connect(server.address)
+            .await
+            .expect("the server listens");
         let offer = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n"));
         let request = format!(
             "GET /graphql HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -75,12 +89,18 @@ impl Socket {
             server.address,
             offer.unwrap_or_default()
         );
-        tcp.write_all(request.as_bytes()).await.expect("the server reads");
+        tcp.write_all(request.as_bytes())
+            .await
+            .expect("the server reads");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(tcp.read_u8().await.expect("the server answers"));
         }
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        assert!(
+            head.starts_with(b"HTTP/1.1 101"),
+            "{}",
+            String::from_utf8_lossy(&head)
+        );
         let tcp = MaybeTlsStream::Plain(tcp);
         Self {
             stream: WebSocketStream::from_raw_socket(tcp, Role::Client, None).await,
@@ -90,25 +110,30 @@ impl Socket {
     /// Connects and greets.
     pub async fn greeted(server: &Server, authorization: &str) -> Self {
         let mut socket = Self::connect(server).await;
-        socket.greet(json!({ "Authorization": authorization })).await;
+        socket
+            .greet(json!({ "Authorization": authorization }))
+            .await;
         assert_eq!(socket.hear().await["type"], "connection_ack");
         socket
     }
 
     /// Says the first message.
     pub async fn greet(&mut self, payload: Value) {
-        self.say(json!({ "type": "connection_init", "payload": payload })).await;
+        self.say(json!({ "type": "connection_init", "payload": payload }))
+            .await;
     }
 
     /// Begins an operation.
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
-        self.say(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
+        self.say(json!({ "type": "subscribe", "id": id, "payload": payload }))
+            .await;
     }
 
     /// What is heard before the answer to a ping: all that the server had said by then.
     pub async fn heard_by_now(&mut self) -> Vec<Value> {
-        self.say(json!({ "type": "ping", "payload": { "by": "now" } })).await;
+        self.say(json!({ "type": "ping", "payload": { "by": "now" } }))
+            .await;
         let mut heard = Vec::new();
         loop {
             let message = self.hear().await;
@@ -162,7 +187,9 @@ impl Socket {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, next).await.expect("a message in time")
+        tokio::time::timeout(PATIENCE, next)
+            .await
+            .expect("a message in time")
     }
 }
 
@@ -208,7 +235,10 @@ impl Subscription {
         let message = self.message().await;
         assert_eq!(message["type"], "next", "{message}");
         let data = &message["payload"]["data"];
-        let (_, event) = data.as_object().and_then(|data| data.iter().next()).expect("an event");
+        let (_, event) = data
+            .as_object()
+            .and_then(|data| data.iter().next())
+            .expect("an event");
         event.clone()
     }
 

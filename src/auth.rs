@@ -18,6 +18,7 @@ use crate::db::pool::Conn;
 use crate::db::user::{self, NewUser, Profile};
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
+use crate::live::bus::Signal;
 
 /// Who is asking, as of this moment.
 #[derive(Debug, Clone)]
@@ -224,7 +225,7 @@ async fn verify_token(app: &App, token: &str) -> Result<Credential> {
     let user = claimed_user(&mut conn, &claims, now).await?;
     let bound = match &claims.org {
         None => None,
-        Some(name) => Some(claimed_membership(&mut conn, &claims, name, user, now).await?),
+        Some(name) => Some(claimed_membership(app, &mut conn, &claims, name, user).await?),
     };
     Ok(Credential::Token {
         user,
@@ -263,11 +264,11 @@ async fn claimed_user(conn: &mut Conn, claims: &Claims, now: DateTime<Utc>) -> R
 }
 
 async fn claimed_membership(
+    app: &App,
     conn: &mut Conn,
     claims: &Claims,
     organization: &str,
     user: UserId,
-    now: DateTime<Utc>,
 ) -> Result<OrganizationId> {
     let organization = match Ref::parse(organization) {
         Ref::Id(id) => organization::by_id(conn, id).await?,
@@ -289,7 +290,10 @@ async fn claimed_membership(
         },
     };
     if let Some(role) = role {
+        let now = app.clock.now();
         organization::set_membership(conn, organization.id, user, Some(role), now).await?;
+        // Subscriptions by the person's older tokens see from now on what the new role sees.
+        app.bus.send_to_all(&Signal::AccessChanged(user));
     }
     Ok(organization.id)
 }

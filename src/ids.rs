@@ -26,6 +26,9 @@ impl<T: FromStr> Ref<T> {
     pub fn parse(text: &str) -> Self {
         match text.parse() {
             Ok(id) => Self::Id(id),
+            // PostgreSQL has no texts with this character and refuses to look for one; the empty
+            // id is nobody's.
+            Err(_) if text.contains('\0') => Self::External(String::new()),
             Err(_) => Self::External(text.to_owned()),
         }
     }

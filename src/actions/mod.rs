@@ -5,7 +5,7 @@
 
 mod change;
 
-mod check;
+pub mod check;
 
 pub mod organization;
 

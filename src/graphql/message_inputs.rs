@@ -2,6 +2,7 @@
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
 
+use crate::actions::check;
 use crate::actions::message::Destination;
 use crate::actions::message_update::UpdateMessage;
 use crate::actions::posting::{MessageValues, NewMessage};
@@ -10,7 +11,7 @@ use crate::auth::Viewer;
 use crate::db::access::find;
 use crate::db::message_list::MessageFilter;
 use crate::db::pool::Conn;
-use crate::error::Result;
+use crate::error::{Faults, Result};
 use crate::graphql::enums::{MessageType, NewMessageStatus};
 use crate::graphql::scalars::{DateTime, Metadata};
 use crate::graphql::thread_inputs::{CreateThreadInput, DateTimeRange};
@@ -47,6 +48,18 @@ pub async fn filter(
     viewer: &Viewer,
     input: MessageFilterInput,
 ) -> Result<MessageFilter> {
+    let mut faults = Faults::default();
+    check::metadata(
+        &mut faults,
+        "filter.metadata",
+        input.metadata.as_ref().map(|metadata| &metadata.0),
+    );
+    check::metadata(
+        &mut faults,
+        "filter.threadMetadata",
+        input.thread_metadata.as_ref().map(|metadata| &metadata.0),
+    );
+    faults.finish()?;
     let organization = match &input.organization_id {
         Some(id) => {
             let access = find::organization(conn, viewer, &Ref::parse(id)).await?;

@@ -269,7 +269,7 @@ impl Thread {
     /// The position of its log. Take it before you read state and hand it to
     /// `threadEvents(after:)`: then nothing that happens after is missed.
     async fn cursor(&self) -> String {
-        Position::of(&self.0).encode(self.0.thread().id)
+        Position::heard(&self.0).encode(self.0.thread().id)
     }
 }
 

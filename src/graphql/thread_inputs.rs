@@ -2,6 +2,7 @@
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
 
+use crate::actions::check;
 use crate::actions::posting::{MessageValues, NewMessage};
 use crate::actions::thread::{OpenThread, ThreadValues, UpdateThread};
 use crate::auth::Viewer;
@@ -9,7 +10,7 @@ use crate::db::access::find;
 use crate::db::enums::Access;
 use crate::db::pool::Conn;
 use crate::db::thread::{Range, ThreadFilter};
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use crate::graphql::enums::ThreadAccess;
 use crate::graphql::scalars::{DateTime, Metadata};
 use crate::ids::Ref;
@@ -67,6 +68,13 @@ pub async fn filter(
     viewer: &Viewer,
     input: ThreadFilterInput,
 ) -> Result<ThreadFilter> {
+    let mut faults = Faults::default();
+    check::metadata(
+        &mut faults,
+        "filter.metadata",
+        input.metadata.as_ref().map(|metadata| &metadata.0),
+    );
+    faults.finish()?;
     let organization = match &input.organization_id {
         Some(id) => {
             let access = find::organization(conn, viewer, &Ref::parse(id)).await?;

@@ -163,6 +163,10 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params,
             bad_request("the body could not be read")
         }
     })?;
+    // A list would be read as the parameters in the order of their declaration.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad_request("the body is no JSON object"));
+    }
     let params = serde_json::from_slice(&body)
         .map_err(|cause| bad_request(&format!("the body is no GraphQL request: {cause}")))?;
     check(params)

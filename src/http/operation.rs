@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
+};
 use async_graphql::{
     ErrorExtensionValues, IntrospectionMode, Request, Response as Answer, ServerError, Value,
     Variables,
@@ -60,13 +62,18 @@ impl Operation {
         };
         let document = async_graphql::parser::parse_query(&query)
             .map_err(|error| Box::new(finished(Answer::from_errors(vec![error.into()]))))?;
-        let Some(kind) = kind(&document, params.operation_name.as_deref()) else {
+        let Some(operation) = operation(&document, params.operation_name.as_deref()) else {
             return Err(Box::new(failed(
                 "GRAPHQL_VALIDATION_FAILED",
                 "operationName must name one of the document's operations",
             )));
         };
+        let kind = operation.ty;
         let variables = params.variables.unwrap_or_default();
+        if let Some(name) = missing_variable(operation, &variables) {
+            let message = format!("a value is required for the variable ${name}");
+            return Err(Box::new(failed("BAD_USER_INPUT", &message)));
+        }
         let mut request = Request::new(query)
             .variables(Variables::from_json(serde_json::Value::Object(variables)));
         request.operation_name = params.operation_name;
@@ -118,7 +125,10 @@ pub fn finished(mut answer: Answer) -> Answer {
 /// The answer to what could not be executed.
 pub fn refused(error: Error) -> Answer {
     let error = async_graphql::Error::from(error);
-    Answer::from_errors(vec![error.into_server_error(Default::default())])
+    let mut error = error.into_server_error(Default::default());
+    // It is about no place in the document, and a location counts from 1.
+    error.locations.clear();
+    Answer::from_errors(vec![error])
 }
 
 /// The answer of the transport itself, outside any operation.
@@ -155,9 +165,12 @@ fn failed(code: &str, message: &str) -> Answer {
 /// The code of an error that the executor itself found.
 fn code_for(error: &ServerError, request_error: bool) -> &'static str {
     let message = error.message.as_str();
-    if message.starts_with("Query is too complex")
-        || message.starts_with("Query is nested too deep")
-    {
+    const LIMITS: [&str; 3] = [
+        "Query is too complex",
+        "Query is nested too deep",
+        "The recursion depth of the query",
+    ];
+    if LIMITS.iter().any(|limit| message.starts_with(limit)) {
         "QUERY_TOO_COMPLEX"
     } else if message.starts_with(" --> ") {
         "GRAPHQL_PARSE_FAILED"
@@ -168,18 +181,43 @@ fn code_for(error: &ServerError, request_error: bool) -> &'static str {
     }
 }
 
-fn kind(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
-    match (&document.operations, name.filter(|name| !name.is_empty())) {
-        (DocumentOperations::Single(operation), None) => Some(operation.node.ty),
-        (DocumentOperations::Multiple(operations), Some(name)) => {
-            operations.get(name).map(|operation| operation.node.ty)
+fn operation<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'a OperationDefinition> {
+    let operation = match (&document.operations, name.filter(|name| !name.is_empty())) {
+        (DocumentOperations::Single(operation), None) => Some(operation),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next()
         }
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations
-            .values()
-            .next()
-            .map(|operation| operation.node.ty),
         _ => None,
-    }
+    };
+    operation.map(|operation| &operation.node)
+}
+
+/// The first variable that must have a value and has none. The executor finds out only when a
+/// field reads it, which is too late: by then other fields have been executed.
+fn missing_variable<'a>(
+    operation: &'a OperationDefinition,
+    given: &serde_json::Map<String, serde_json::Value>,
+) -> Option<&'a str> {
+    operation
+        .variable_definitions
+        .iter()
+        .map(|definition| &definition.node)
+        .filter(|definition| !definition.var_type.node.nullable)
+        .map(|definition| {
+            (
+                definition.name.node.as_str(),
+                definition.default_value.is_some(),
+            )
+        })
+        .find(|(name, has_default)| match given.get(*name) {
+            None => !has_default,
+            Some(value) => value.is_null(),
+        })
+        .map(|(name, _)| name)
 }
 
 /// An object, null, or nothing; another type is an error.

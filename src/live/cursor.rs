@@ -23,17 +23,23 @@ pub struct Position {
 }
 
 impl Position {
-    /// The position at which everything that a viewer reads from now on begins. It tells nothing
-    /// of events that the viewer does not hear.
-    pub fn of(access: &ThreadAccess) -> Self {
-        let thread = access.thread();
+    /// The position behind everything that has happened so far.
+    pub fn now(access: &ThreadAccess) -> Self {
         Self {
-            seq: if access.is_staff() {
-                thread.seq
-            } else {
-                thread.public_seq
-            },
+            seq: access.thread().seq,
             running: access.oldest_running(),
+        }
+    }
+
+    /// The same, as the viewer is told it: it does not move with what the viewer does not hear.
+    pub fn heard(access: &ThreadAccess) -> Self {
+        let now = Self::now(access);
+        if access.is_staff() {
+            return now;
+        }
+        Self {
+            seq: access.thread().public_seq,
+            ..now
         }
     }
 

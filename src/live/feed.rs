@@ -96,7 +96,7 @@ impl Feed {
         let listener = app.bus.subscribe(id);
         let access = find::thread(&mut conn, &viewer, &Ref::Id(id)).await?;
         drop(conn);
-        let now = Position::of(&access);
+        let now = Position::now(&access);
         let mut feed = Self {
             app,
             credential,
@@ -115,7 +115,7 @@ impl Feed {
         };
         if let Some(text) = after {
             match Position::decode(text, id) {
-                Some(position) if position.seq <= now.seq => {
+                Some(position) if position.seq <= now.seq && position.running <= now.running => {
                     feed.position = position;
                     feed.behind = true;
                     feed.seen_due = Some(Instant::now());
@@ -229,13 +229,17 @@ impl Feed {
         let mut conn = self.app.conn().await?;
         let stretch = events::after(&mut conn, &self.access, self.position.seq, STRETCH).await?;
         drop(conn);
-        if stretch
-            .first_seq
-            .is_some_and(|seq| seq != self.position.seq + 1)
-        {
+        // If nothing is left of the log, the thread's own number still tells how far it went.
+        let gone = match stretch.first_seq {
+            Some(seq) => seq != self.position.seq + 1,
+            None => self.position.seq < self.access.thread().seq,
+        };
+        if gone {
             // The present position is the present one only if it is read now.
             self.check_access().await?;
-            self.resync("the events after the cursor are no longer kept");
+            if self.ending.is_none() {
+                self.resync("the events after the cursor are no longer kept");
+            }
             return Ok(());
         }
         for event in stretch.events {
@@ -290,6 +294,9 @@ impl Feed {
                 break;
             }
         }
+        if self.ending.is_some() {
+            return Ok(());
+        }
         self.position.running = running;
         for (moved, up_to) in moved.into_iter().zip(seen) {
             let id = up_to.as_ref().map(|message| message.id);
@@ -316,7 +323,7 @@ impl Feed {
 
     /// Gives up the position that was asked for, in favour of the present one.
     fn resync(&mut self, reason: &'static str) {
-        self.position = Position::of(&self.access);
+        self.position = Position::now(&self.access);
         self.behind = true;
         self.push(What::Resync(reason), self.app.clock.now());
     }

@@ -34,12 +34,15 @@ pub async fn run(app: Arc<App>) {
 /// Tells listeners how far the log has come; answers the transaction to go on from.
 async fn look(app: &App, since: Option<i64>) -> Result<i64> {
     let mut conn = app.conn().await?;
+    // Read before the listeners: whoever begins to listen later reads the log later, too.
+    let running = events::oldest_running(&mut conn).await?;
     let Some(since) = since else {
-        return events::oldest_running(&mut conn).await;
+        // Whoever listens already may have read the log before that.
+        app.bus.send_to_all(&Signal::Written(i64::MAX));
+        return Ok(running);
     };
-    // Whoever begins to listen later reads the log then.
     if app.bus.threads().is_empty() {
-        return events::oldest_running(&mut conn).await;
+        return Ok(running);
     }
     let (written, running) = events::written_since(&mut conn, since).await?;
     for (thread, seq) in written {

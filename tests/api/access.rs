@@ -576,7 +576,7 @@ async fn mutate(actor: &Actor, field: &str, input: Value) -> Answer {
 async fn followed(cell: &Cell<'_>, document: &str, variables: Value, thread: &Thread) -> char {
     if cell.who == "nobody" {
         // Without a credential there is no connection to begin with.
-        let mut socket = Socket::connect(Server::get().await, "graphql-transport-ws").await;
+        let mut socket = Socket::connect(Server::get().await).await;
         socket.say(json!({ "type": "connection_init" })).await;
         return if socket.close_code().await == 4403 {
             'U'

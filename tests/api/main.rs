@@ -7,9 +7,15 @@ mod access;
 
 mod audience;
 
+mod auth;
+
 mod database;
 
 mod fold;
+
+mod http;
+
+mod live;
 
 mod messages;
 
@@ -24,3 +30,5 @@ mod schema;
 mod sight;
 
 mod threads;
+
+mod websocket;

@@ -20,7 +20,7 @@ pub enum Said {
     Ping {
         /// To be said back.
         #[serde(default)]
-        payload: Option<Value>,
+        payload: Option<serde_json::Map<String, Value>>,
     },
     /// It is there.
     Pong {},
@@ -120,10 +120,13 @@ pub fn ack() -> Utf8Bytes {
 }
 
 /// The answer to a client's ping.
-pub fn pong(payload: Option<Value>) -> Utf8Bytes {
+pub fn pong(payload: Option<serde_json::Map<String, Value>>) -> Utf8Bytes {
     match payload {
         None => Utf8Bytes::from_static(r#"{"type":"pong"}"#),
-        Some(payload) => format!(r#"{{"type":"pong","payload":{payload}}}"#).into(),
+        Some(payload) => {
+            let payload = Value::Object(payload);
+            format!(r#"{{"type":"pong","payload":{payload}}}"#).into()
+        }
     }
 }
 

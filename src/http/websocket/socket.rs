@@ -180,6 +180,9 @@ impl Socket {
             Said::ConnectionInit { payload } => self.init(payload.unwrap_or_default()).await,
             Said::Ping { payload } => self.send(Message::Text(protocol::pong(payload))).await,
             Said::Pong {} => Ok(()),
+            Said::Subscribe { id, payload } if id.is_empty() || payload.query.is_none() => {
+                Err(Some(Closing::bad_request("Invalid message received")))
+            }
             Said::Subscribe { id, payload } => self.subscribe(id, payload),
             Said::Complete { id } => {
                 if let Some(running) = self.running.remove(id.as_str()) {

@@ -27,6 +27,20 @@ pub const INTROSPECTION: &str = "{ __schema {
   } }
   fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } } }";
 
+/// What `Actor::follow_thread` follows.
+pub const THREAD_EVENTS: &str = "subscription($id: ID!, $after: String) {
+    threadEvents(threadId: $id, after: $after) {
+      __typename cursor occurredAt actor { name }
+      ... on MessageCreated { message { id body status deletedAt private } }
+      ... on MessageUpdated { message { id body deletedAt reactions { emoji user { name } } } }
+      ... on MessageRemoved { messageId }
+      ... on ParticipantAdded { user { name } }
+      ... on ParticipantRemoved { user { name } }
+      ... on ThreadSeen { user { name } upTo { id body } }
+      ... on ResyncRequired { reason }
+    }
+  }";
+
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// A name that no other test uses.
@@ -83,6 +97,14 @@ impl Tenant {
         self.person(name, "CONTACT").await
     }
 
+    /// A person with a newer token, which names another role.
+    pub async fn again(&self, person: &Person, role: &str) -> Actor {
+        let token = self.server.token(json!({
+            "sub": person.external_id, "org": self.name, "role": role, "iat": server::now() + 1.0,
+        }));
+        Actor::with(self.server, format!("Bearer {token}"))
+    }
+
     /// A person with a token of a day, which is bound to the tenant.
     pub async fn person(&self, name: &str, role: &str) -> Person {
         let external_id = unique(name);
@@ -91,6 +113,7 @@ impl Tenant {
             "email": format!("{external_id}@example.com"),
         }));
         let actor = Actor::with(self.server, format!("Bearer {token}"));
+        // The first use of the token makes the person.
         let id = actor
             .run("{ viewer { user { id } } }", json!({}))
             .await
@@ -131,8 +154,6 @@ impl std::ops::Deref for Person {
 #[derive(Clone)]
 pub struct Actor {
     server: &'static Server,
-    /// Its own: a client's connections end with the runtime of the test that made them.
-    http: reqwest::Client,
     authorization: Option<String>,
 }
 
@@ -141,7 +162,6 @@ impl Actor {
     pub fn with(server: &'static Server, authorization: String) -> Self {
         Self {
             server,
-            http: reqwest::Client::new(),
             authorization: Some(authorization),
         }
     }
@@ -150,7 +170,6 @@ impl Actor {
     pub async fn nobody() -> Self {
         Self {
             server: Server::get().await,
-            http: reqwest::Client::new(),
             authorization: None,
         }
     }
@@ -161,9 +180,23 @@ impl Actor {
         Self::with(server, format!("Bearer {}", server.root_key))
     }
 
+    /// The same one, at another server.
+    pub fn at(&self, server: &'static Server) -> Self {
+        Self {
+            server,
+            authorization: self.authorization.clone(),
+        }
+    }
+
+    /// The Authorization header.
+    pub fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
+    }
+
     /// Executes a document over HTTP, whatever comes of it.
     pub async fn run(&self, query: &str, variables: Value) -> Answer {
         let mut request = self
+            .server
             .http
             .post(self.server.url("/graphql"))
             .json(&json!({ "query": query, "variables": variables }));
@@ -208,25 +241,12 @@ impl Actor {
 
     /// Opens a socket and follows a subscription on it.
     pub async fn follow(&self, query: &str, variables: Value) -> Subscription {
-        let authorization = self.authorization.clone().unwrap_or_default();
-        Subscription::open(self.server, &authorization, query, variables).await
+        Subscription::open(self.server, self.authorization(), query, variables).await
     }
 
     /// Follows a thread, with the fields that tests look at.
     pub async fn follow_thread(&self, thread: &str, after: Option<&str>) -> Subscription {
-        let query = "subscription($id: ID!, $after: String) {
-            threadEvents(threadId: $id, after: $after) {
-              __typename cursor occurredAt actor { name }
-              ... on MessageCreated { message { id body status deletedAt private } }
-              ... on MessageUpdated { message { id body deletedAt reactions { emoji user { name } } } }
-              ... on MessageRemoved { messageId }
-              ... on ParticipantAdded { user { name } }
-              ... on ParticipantRemoved { user { name } }
-              ... on ThreadSeen { user { name } upTo { id body } }
-              ... on ResyncRequired { reason }
-            }
-          }";
-        self.follow(query, json!({ "id": thread, "after": after }))
+        self.follow(THREAD_EVENTS, json!({ "id": thread, "after": after }))
             .await
     }
 }

@@ -15,6 +15,9 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+use tokio_postgres::NoTls;
+
+use super::socket::PATIENCE;
 
 /// What signs the tests' tokens.
 pub const SECRET: &str = "a secret of the tests, longer than 32 bytes";
@@ -23,11 +26,13 @@ pub const SECRET: &str = "a secret of the tests, longer than 32 bytes";
 pub struct Server {
     pub app: Arc<App>,
     pub address: SocketAddr,
+    /// A client; it keeps no connection, since one ends with the runtime of the test that made it.
+    pub http: reqwest::Client,
     /// An API key for the whole server.
     pub root_key: String,
     /// Where its database is.
     pub database_url: String,
-    _postgres: Postgres,
+    _postgres: Option<Postgres>,
 }
 
 impl Server {
@@ -50,6 +55,29 @@ impl Server {
                 take.await.expect("the server has started")
             })
             .await
+    }
+
+    /// Another server with other settings on the same database; ends with the test.
+    pub async fn other(arguments: &[&str]) -> &'static Self {
+        let first = Self::get().await;
+        let secret = if arguments.contains(&"--jwt-secret") {
+            vec![]
+        } else {
+            vec!["--jwt-secret", SECRET]
+        };
+        let fixed = ["bobbin", "--mode", "development"];
+        let settings = Settings::parse_from([&fixed, &secret[..], arguments].concat());
+        let server = serve(settings, &first.database_url, 4, None).await;
+        // Actors refer to their server for as long as they like.
+        Box::leak(Box::new(server))
+    }
+
+    /// A connection to the database, behind the server's back.
+    pub async fn sql(&self) -> tokio_postgres::Client {
+        let connected = tokio_postgres::connect(&self.database_url, NoTls).await;
+        let (client, connection) = connected.expect("PostgreSQL answers");
+        tokio::spawn(connection);
+        client
     }
 
     /// The address of a path.
@@ -84,9 +112,14 @@ async fn start() -> Server {
     let url = postgres.url().to_owned();
     let settings =
         Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
-    let pool = pool::build(&url, 32).expect("a pool");
+    serve(settings, &url, 32, Some(postgres)).await
+}
+
+async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Postgres>) -> Server {
+    let pool = pool::build(url, connections).expect("a pool");
     pool::migrate(&pool).await.expect("migrations apply");
-    let keys = Keys::load(settings.jwt_secret.as_ref(), None, Clock.now());
+    let jwks = settings.jwt_jwks.clone();
+    let keys = Keys::load(settings.jwt_secret.as_ref(), jwks.as_deref(), Clock.now());
     let keys = keys.await.expect("keys");
     let app = Arc::new(App::new(settings, Mode::Development, pool, keys));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -98,7 +131,13 @@ async fn start() -> Server {
         root_key: root_key.expect("a key"),
         app,
         address,
-        database_url: url,
-        _postgres: postgres,
+        // A connection ends with the runtime of the test that opened it, so none is kept for others.
+        http: reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .timeout(PATIENCE)
+            .build()
+            .expect("a client"),
+        database_url: url.to_owned(),
+        _postgres: own,
     }
 }

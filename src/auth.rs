@@ -4,6 +4,8 @@
 
 pub mod keys;
 
+use std::sync::{Arc, RwLock};
+
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -74,6 +76,28 @@ impl Viewer {
     /// Whether an API key reaches an organization.
     pub fn key_reaches(&self, organization: OrganizationId) -> bool {
         self.is_key() && self.bound.is_none_or(|bound| bound == organization)
+    }
+}
+
+/// The viewer of a running operation. A subscription renews it when what he may see has changed,
+/// so that everything an event leads to is resolved for who he is at that moment.
+#[derive(Debug, Clone)]
+pub struct Present(Arc<RwLock<Arc<Viewer>>>);
+
+impl Present {
+    /// Who he is at the start.
+    pub fn new(viewer: Viewer) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(viewer))))
+    }
+
+    /// Who he is now.
+    pub fn get(&self) -> Arc<Viewer> {
+        Arc::clone(&self.0.read().expect("no holder of this lock panics"))
+    }
+
+    /// Who he is from now on.
+    pub fn renew(&self, viewer: Viewer) {
+        *self.0.write().expect("no holder of this lock panics") = Arc::new(viewer);
     }
 }
 

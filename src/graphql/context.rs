@@ -7,17 +7,17 @@ use async_graphql::dataloader::DataLoader;
 use tokio::sync::oneshot;
 
 use crate::app::App;
-use crate::auth::{Credential, Viewer};
+use crate::auth::{Credential, Present, Viewer};
 use crate::error::{Error, Result};
 use crate::graphql::loaders::Batch;
 
-/// A verified credential and the viewer that it stands for at the start of the operation.
+/// A verified credential and the viewer that it stands for.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// The credential.
     pub credential: Credential,
     /// The viewer.
-    pub viewer: Viewer,
+    pub viewer: Present,
 }
 
 /// What every request of the schema carries.
@@ -57,7 +57,7 @@ pub trait Ask {
     fn app(&self) -> &Arc<App>;
 
     /// Who is asking; an error if nobody is.
-    fn viewer(&self) -> Result<&Viewer>;
+    fn viewer(&self) -> Result<Arc<Viewer>>;
 
     /// The credential and the viewer; an error if there are none.
     fn session(&self) -> Result<&Session>;
@@ -74,8 +74,8 @@ impl Ask for Context<'_> {
         &asking(self).app
     }
 
-    fn viewer(&self) -> Result<&Viewer> {
-        self.session().map(|session| &session.viewer)
+    fn viewer(&self) -> Result<Arc<Viewer>> {
+        self.session().map(|session| session.viewer.get())
     }
 
     fn session(&self) -> Result<&Session> {

@@ -8,7 +8,7 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{TokioSpawner, TokioTimer};
 
 use crate::app::App;
-use crate::auth::Viewer;
+use crate::auth::Present;
 use crate::db::access::{ThreadAccess, find};
 use crate::db::message::{self, Message};
 use crate::db::message_list::{self, Pick};
@@ -24,12 +24,12 @@ use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 /// What gathers the look-ups of one request.
 pub struct Batch {
     app: Arc<App>,
-    viewer: Viewer,
+    viewer: Present,
 }
 
 impl Batch {
     /// For this viewer.
-    pub fn new(app: Arc<App>, viewer: Viewer) -> Self {
+    pub fn new(app: Arc<App>, viewer: Present) -> Self {
         Self { app, viewer }
     }
 
@@ -158,7 +158,7 @@ impl Loader<ThreadOf> for Batch {
     async fn load(&self, keys: &[ThreadOf]) -> Result<HashMap<ThreadOf, ThreadAccess>> {
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
         let conn = &mut self.app.conn().await?;
-        let found = find::threads_by_ids(conn, &self.viewer, &ids).await?;
+        let found = find::threads_by_ids(conn, &self.viewer.get(), &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, access)| (ThreadOf(id), access))
@@ -223,12 +223,12 @@ impl Loader<UnreadIn> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[UnreadIn]) -> Result<HashMap<UnreadIn, i32>> {
-        let Some(user) = self.viewer.user_id() else {
+        let Some(user) = self.viewer.get().user_id() else {
             return Ok(HashMap::new());
         };
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
         let conn = &mut self.app.conn().await?;
-        let found = watermark::unread_counts(conn, &self.viewer, user, &ids).await?;
+        let found = watermark::unread_counts(conn, &self.viewer.get(), user, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, count)| (UnreadIn(id), count))
@@ -241,7 +241,7 @@ impl Loader<OwnPartIn> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[OwnPartIn]) -> Result<HashMap<OwnPartIn, Participant>> {
-        let Some(user) = self.viewer.user_id() else {
+        let Some(user) = self.viewer.get().user_id() else {
             return Ok(HashMap::new());
         };
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();

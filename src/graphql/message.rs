@@ -367,10 +367,10 @@ impl MessageConnection {
                 i64::from(sent) + message_list::draft_count(conn, access).await?
             }
             Total::Drafts => match viewer.user_id() {
-                Some(user) => message_list::drafts_count(conn, viewer, user).await?,
+                Some(user) => message_list::drafts_count(conn, &viewer, user).await?,
                 None => 0,
             },
-            Total::Filtered(filter) => message_list::anywhere_count(conn, viewer, filter).await?,
+            Total::Filtered(filter) => message_list::anywhere_count(conn, &viewer, filter).await?,
         };
         Ok(total(count))
     }
@@ -400,7 +400,7 @@ impl MessageQuery {
         let find = async {
             let viewer = ctx.viewer()?;
             let conn = &mut ctx.app().conn().await?;
-            let found = find::message(conn, viewer, &Ref::parse(&id)).await?;
+            let found = find::message(conn, &viewer, &Ref::parse(&id)).await?;
             Ok(Message::new(found))
         };
         Some(find.await)
@@ -430,8 +430,8 @@ impl MessageQuery {
         let viewer = ctx.viewer()?;
         let descending = order_by == Some(MessageOrder::SentDesc);
         let conn = &mut ctx.app().conn().await?;
-        let filter = message_inputs::filter(conn, viewer, filter.unwrap_or_default()).await?;
-        let slice = message_list::anywhere(conn, viewer, &filter, descending, &page).await?;
+        let filter = message_inputs::filter(conn, &viewer, filter.unwrap_or_default()).await?;
+        let slice = message_list::anywhere(conn, &viewer, &filter, descending, &page).await?;
         // What a deleted message said is for backends that ask for it, and for nobody else.
         let revealed = filter.include_deleted && viewer.is_key();
         MessageConnection::anywhere(ctx, slice, Total::Filtered(filter), revealed).await

@@ -86,7 +86,7 @@ impl MessageMutation {
         let done = async {
             let viewer = ctx.viewer()?;
             let (destination, new) = input.into();
-            let message = actions::message::create(ctx.app(), viewer, destination, new).await?;
+            let message = actions::message::create(ctx.app(), &viewer, destination, new).await?;
             Ok(CreateMessagePayload {
                 message: Message::new(message),
             })
@@ -104,7 +104,8 @@ impl MessageMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
-            let message = actions::message_update::update(app, viewer, &name, input.into()).await?;
+            let message =
+                actions::message_update::update(app, &viewer, &name, input.into()).await?;
             Ok(UpdateMessagePayload {
                 message: Message::new(message),
             })
@@ -121,7 +122,7 @@ impl MessageMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let message = actions::message::send(ctx.app(), viewer, &name).await?;
+            let message = actions::message::send(ctx.app(), &viewer, &name).await?;
             Ok(SendMessagePayload {
                 message: Message::new(message),
             })
@@ -140,7 +141,7 @@ impl MessageMutation {
         let done = async {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
             let permanently = input.permanently.unwrap_or(false);
-            let (id, left) = actions::message::delete(app, viewer, &name, permanently).await?;
+            let (id, left) = actions::message::delete(app, &viewer, &name, permanently).await?;
             Ok(DeleteMessagePayload {
                 message: left.map(Message::new),
                 deleted_message_id: id.to_string().into(),
@@ -158,7 +159,7 @@ impl MessageMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let message = actions::message::restore(ctx.app(), viewer, &name).await?;
+            let message = actions::message::restore(ctx.app(), &viewer, &name).await?;
             Ok(RestoreMessagePayload {
                 message: Message::new(message),
             })

@@ -68,25 +68,25 @@ async fn find(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
     let found = match prefix {
         "org" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => find::organization(conn, viewer, &name)
+            name => find::organization(conn, &viewer, &name)
                 .await
                 .map(|found| Node::Organization(Organization::new(found))),
         },
         "usr" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => find::user(conn, viewer, &name)
+            name => find::user(conn, &viewer, &name)
                 .await
                 .map(|found| Node::User(User::new(found))),
         },
         "thr" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => find::thread(conn, viewer, &name)
+            name => find::thread(conn, &viewer, &name)
                 .await
                 .map(|found| Node::Thread(Thread::new(found))),
         },
         "msg" => match Ref::parse(id) {
             Ref::External(_) => return Ok(None),
-            name => find::message(conn, viewer, &name)
+            name => find::message(conn, &viewer, &name)
                 .await
                 .map(|found| Node::Message(Message::new(found))),
         },

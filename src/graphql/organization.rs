@@ -141,7 +141,7 @@ pub async fn load(ctx: &Context<'_>, id: OrganizationId) -> Result<Option<Organi
     let viewer = ctx.viewer()?;
     let found = ctx.batch()?.load_one(id).await?;
     Ok(found
-        .and_then(|row| access::organization_access(viewer, row))
+        .and_then(|row| access::organization_access(&viewer, row))
         .map(Organization))
 }
 
@@ -160,7 +160,7 @@ impl OrganizationQuery {
         let find = async {
             let viewer = ctx.viewer()?;
             let conn = &mut ctx.app().conn().await?;
-            let found = find::organization(conn, viewer, &Ref::parse(&id)).await?;
+            let found = find::organization(conn, &viewer, &Ref::parse(&id)).await?;
             Ok(Organization(found))
         };
         Some(find.await)
@@ -227,7 +227,7 @@ impl OrganizationMutation {
         };
         let done = async {
             let viewer = ctx.viewer()?;
-            let stored = actions::organization::upsert(ctx.app(), viewer, input).await?;
+            let stored = actions::organization::upsert(ctx.app(), &viewer, input).await?;
             Ok(UpsertOrganizationPayload {
                 organization: Organization(stored),
             })
@@ -249,7 +249,7 @@ impl OrganizationMutation {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
             let role = input.role.map(Into::into);
             let (organization, user) =
-                actions::organization::set_membership(app, viewer, names, role).await?;
+                actions::organization::set_membership(app, &viewer, names, role).await?;
             Ok(SetMembershipPayload {
                 organization: Organization(organization),
                 user: User::new(user),

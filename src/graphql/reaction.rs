@@ -157,7 +157,7 @@ impl ReactionMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let message = actions::reaction::add(ctx.app(), viewer, &name, &input.emoji).await?;
+            let message = actions::reaction::add(ctx.app(), &viewer, &name, &input.emoji).await?;
             Ok(AddReactionPayload {
                 message: Message::new(message),
             })
@@ -174,7 +174,8 @@ impl ReactionMutation {
         let name = Ref::parse(&input.message_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let message = actions::reaction::remove(ctx.app(), viewer, &name, &input.emoji).await?;
+            let message =
+                actions::reaction::remove(ctx.app(), &viewer, &name, &input.emoji).await?;
             Ok(RemoveReactionPayload {
                 message: Message::new(message),
             })

@@ -312,7 +312,7 @@ impl ThreadConnection {
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let viewer = ctx.viewer()?;
         let conn = &mut ctx.app().conn().await?;
-        db::count(conn, viewer, &self.filter).await.map(total)
+        db::count(conn, &viewer, &self.filter).await.map(total)
     }
 }
 
@@ -369,7 +369,7 @@ impl ThreadQuery {
             let conn = &mut ctx.app().conn().await?;
             let name = Ref::parse(&organization_id);
             // Who does not see the organization does not see the thread either.
-            let organization = find::organization(conn, viewer, &name)
+            let organization = find::organization(conn, &viewer, &name)
                 .await
                 .map_err(|error| match error {
                     Error::NotFound(_) => Error::NotFound("thread"),
@@ -378,7 +378,7 @@ impl ThreadQuery {
             let id = db::id_by_number(conn, &organization, number)
                 .await?
                 .ok_or(Error::NotFound("thread"))?;
-            find::thread(conn, viewer, &Ref::Id(id)).await.map(Thread)
+            find::thread(conn, &viewer, &Ref::Id(id)).await.map(Thread)
         };
         Some(find.await)
     }
@@ -408,9 +408,9 @@ impl ThreadQuery {
         let page = args.check::<Uuid>()?;
         let viewer = ctx.viewer()?;
         let conn = &mut ctx.app().conn().await?;
-        let filter = thread_inputs::filter(conn, viewer, filter.unwrap_or_default()).await?;
+        let filter = thread_inputs::filter(conn, &viewer, filter.unwrap_or_default()).await?;
         let order = order_by.unwrap_or(ThreadOrder::LastMessageDesc).into();
-        let slice = db::page(conn, viewer, &filter, order, &page).await?;
+        let slice = db::page(conn, &viewer, &filter, order, &page).await?;
         Ok(ThreadConnection {
             filter,
             order,
@@ -422,5 +422,5 @@ impl ThreadQuery {
 async fn find(ctx: &Context<'_>, name: &Ref<ThreadId>) -> Result<Thread> {
     let viewer = ctx.viewer()?;
     let conn = &mut ctx.app().conn().await?;
-    find::thread(conn, viewer, name).await.map(Thread)
+    find::thread(conn, &viewer, name).await.map(Thread)
 }

@@ -106,7 +106,7 @@ impl ThreadMutation {
         let done = async {
             let viewer = ctx.viewer()?;
             let (thread, message) =
-                actions::thread::create(ctx.app(), viewer, input.into()).await?;
+                actions::thread::create(ctx.app(), &viewer, input.into()).await?;
             Ok(CreateThreadPayload {
                 thread: Thread::new(thread),
                 message: message.map(Message::new),
@@ -125,7 +125,7 @@ impl ThreadMutation {
         let name = Ref::parse(&input.thread_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let thread = actions::thread::update(ctx.app(), viewer, &name, input.into()).await?;
+            let thread = actions::thread::update(ctx.app(), &viewer, &name, input.into()).await?;
             Ok(UpdateThreadPayload {
                 thread: Thread::new(thread),
             })
@@ -144,7 +144,7 @@ impl ThreadMutation {
         let users: Vec<_> = input.user_ids.iter().map(|id| Ref::parse(id)).collect();
         let done = async {
             let viewer = ctx.viewer()?;
-            let thread = actions::participant::add(ctx.app(), viewer, &name, &users).await?;
+            let thread = actions::participant::add(ctx.app(), &viewer, &name, &users).await?;
             Ok(AddParticipantsPayload {
                 thread: Thread::new(thread),
             })
@@ -161,7 +161,7 @@ impl ThreadMutation {
         let (name, user) = (Ref::parse(&input.thread_id), Ref::parse(&input.user_id));
         let done = async {
             let viewer = ctx.viewer()?;
-            let thread = actions::participant::remove(ctx.app(), viewer, &name, &user).await?;
+            let thread = actions::participant::remove(ctx.app(), &viewer, &name, &user).await?;
             Ok(RemoveParticipantPayload {
                 thread: Thread::new(thread),
             })
@@ -178,7 +178,7 @@ impl ThreadMutation {
         let name = Ref::parse(&input.thread_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let left = actions::participant::leave(ctx.app(), viewer, &name).await?;
+            let left = actions::participant::leave(ctx.app(), &viewer, &name).await?;
             Ok(LeaveThreadPayload {
                 thread_id: left.to_string().into(),
             })
@@ -198,7 +198,7 @@ impl ThreadMutation {
         let done = async {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
             let thread =
-                actions::seen::mark(app, viewer, &name, message.as_ref(), user.as_ref()).await?;
+                actions::seen::mark(app, &viewer, &name, message.as_ref(), user.as_ref()).await?;
             Ok(MarkThreadSeenPayload {
                 thread: Thread::new(thread),
             })

@@ -105,7 +105,7 @@ impl UserQuery {
 async fn find(ctx: &Context<'_>, id: &str) -> Result<User> {
     let viewer = ctx.viewer()?;
     let conn = &mut ctx.app().conn().await?;
-    find::user(conn, viewer, &Ref::parse(id)).await.map(User)
+    find::user(conn, &viewer, &Ref::parse(id)).await.map(User)
 }
 
 /// A user as a backend wants it.
@@ -154,7 +154,8 @@ impl UserMutation {
         };
         let done = async {
             let viewer = ctx.viewer()?;
-            let user = actions::user::upsert(ctx.app(), viewer, &input.external_id, change).await?;
+            let user =
+                actions::user::upsert(ctx.app(), &viewer, &input.external_id, change).await?;
             Ok(UpsertUserPayload { user: User(user) })
         };
         Some(done.await)

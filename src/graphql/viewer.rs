@@ -80,7 +80,7 @@ impl Viewer {
         let slice = match viewer.user_id() {
             Some(user) => {
                 let conn = &mut ctx.app().conn().await?;
-                message_list::drafts(conn, viewer, user, &page).await?
+                message_list::drafts(conn, &viewer, user, &page).await?
             }
             None => Slice {
                 rows: Vec::new(),
@@ -114,7 +114,7 @@ async fn unread(ctx: &Context<'_>) -> Result<(i64, i64)> {
     match viewer.user_id() {
         Some(user) => {
             let conn = &mut ctx.app().conn().await?;
-            watermark::unread_totals(conn, viewer, user).await
+            watermark::unread_totals(conn, &viewer, user).await
         }
         None => Ok((0, 0)),
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth;
+use crate::auth::{self, Present};
 use crate::error::Result;
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
@@ -83,7 +83,10 @@ pub async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Session>> 
     // A header that is not text is no credential, and no credential is an error if it is there.
     let credential = auth::verify(app, value.to_str().unwrap_or_default()).await?;
     let viewer = auth::viewer(app, &credential).await?;
-    Ok(Some(Session { credential, viewer }))
+    Ok(Some(Session {
+        credential,
+        viewer: Present::new(viewer),
+    }))
 }
 
 fn takes_html(headers: &HeaderMap) -> bool {

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
-use crate::auth::{self, Credential, Viewer};
+use crate::auth::{self, Credential, Present};
 use crate::db::access::{ThreadAccess, find};
 use crate::db::message::Message;
 use crate::db::{events, message_list, watermark};
@@ -60,7 +60,7 @@ pub enum What {
 pub struct Feed {
     app: Arc<App>,
     credential: Credential,
-    viewer: Viewer,
+    viewer: Present,
     access: ThreadAccess,
     listener: Listener,
     position: Position,
@@ -83,18 +83,23 @@ impl Feed {
     pub async fn open(
         app: Arc<App>,
         credential: Credential,
-        viewer: Viewer,
+        viewer: Present,
         thread: &Ref<ThreadId>,
         after: Option<&str>,
     ) -> Result<Self> {
         let mut conn = app.conn().await?;
         let id = match thread {
             Ref::Id(id) => *id,
-            Ref::External(_) => find::thread(&mut conn, &viewer, thread).await?.thread().id,
+            Ref::External(_) => {
+                find::thread(&mut conn, &viewer.get(), thread)
+                    .await?
+                    .thread()
+                    .id
+            }
         };
         // Listens before it reads: what is committed after the read is on the bus then.
         let listener = app.bus.subscribe(id);
-        let access = find::thread(&mut conn, &viewer, &Ref::Id(id)).await?;
+        let access = find::thread(&mut conn, &viewer.get(), &Ref::Id(id)).await?;
         drop(conn);
         let now = Position::now(&access);
         let mut feed = Self {
@@ -175,7 +180,7 @@ impl Feed {
                 self.seen_due.get_or_insert_with(|| Instant::now() + GATHER);
                 Ok(())
             }
-            Ok(Signal::AccessChanged(user)) if Some(user) == self.viewer.user_id() => {
+            Ok(Signal::AccessChanged(user)) if Some(user) == self.viewer.get().user_id() => {
                 self.check_access().await
             }
             Ok(Signal::AccessChanged(_)) => Ok(()),
@@ -311,10 +316,11 @@ impl Feed {
 
     /// Proves access anew, with the memberships of this moment.
     async fn check_access(&mut self) -> Result<()> {
-        self.viewer = auth::viewer(&self.app, &self.credential).await?;
+        self.viewer
+            .renew(auth::viewer(&self.app, &self.credential).await?);
         let mut conn = self.app.conn().await?;
         let id = Ref::Id(self.access.thread().id);
-        match find::thread(&mut conn, &self.viewer, &id).await {
+        match find::thread(&mut conn, &self.viewer.get(), &id).await {
             Ok(access) => self.access = access,
             Err(error) => self.ending = Some(error),
         }

@@ -106,6 +106,10 @@ impl<'a> Client<'a> {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one action after the other, on one state"
+)]
 async fn what_a_client_keeps_is_what_it_would_fetch() {
     let tenant = Tenant::new().await;
     let (ann, art) = (tenant.admin("ann").await, tenant.agent("art").await);

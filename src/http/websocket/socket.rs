@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use crate::auth::{self, Credential};
+use crate::auth::{self, Credential, Present};
 use crate::error::Error;
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
@@ -361,7 +361,10 @@ async fn execute(
         Ok(viewer) => viewer,
         Err(error) => return to.error(&refused(error)).await,
     };
-    let session = Session { credential, viewer };
+    let session = Session {
+        credential,
+        viewer: Present::new(viewer),
+    };
     let asking = Asking::new(Arc::clone(&server.app), Some(session));
     if operation.kind != OperationType::Subscription {
         drop(started);

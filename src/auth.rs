@@ -20,7 +20,7 @@ use crate::db::pool::Conn;
 use crate::db::user::{self, NewUser, Profile};
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
-use crate::live::bus::Signal;
+use crate::live::bus::{Signal, Subject};
 
 /// Who is asking, as of this moment.
 #[derive(Debug, Clone)]
@@ -122,6 +122,15 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// Whether a change of this access concerns it.
+    pub fn is_of(&self, subject: &Subject) -> bool {
+        match (self, subject) {
+            (Self::Token { user, .. }, Subject::User(changed)) => user == changed,
+            (Self::Key { id }, Subject::Key(changed)) => **id == **changed,
+            _ => false,
+        }
+    }
+
     /// When it ends by itself.
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         match self {
@@ -208,6 +217,9 @@ async fn verify_key(app: &App, text: &str) -> Result<Credential> {
     let (id, secret) = text
         .split_once(':')
         .ok_or_else(|| refused("an API key is KEYID:SECRET"))?;
+    if id.contains('\0') {
+        return Err(refused("unknown or revoked API key"));
+    }
     let mut conn = app.conn().await?;
     let key = api_key::active(&mut conn, id).await?;
     let hash = hash_secret(secret);
@@ -317,7 +329,8 @@ async fn claimed_membership(
         let now = app.clock.now();
         organization::set_membership(conn, organization.id, user, Some(role), now).await?;
         // Subscriptions by the person's older tokens see from now on what the new role sees.
-        app.bus.send_to_all(&Signal::AccessChanged(user));
+        app.bus
+            .send_to_all(&Signal::AccessChanged(Subject::User(user)));
     }
     Ok(organization.id)
 }

@@ -46,7 +46,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct TokenArgs {
     /// The user's externalId or usr_ id. An unknown externalId makes a user at the first use.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     pub user: String,
     /// Bind the token to the organization with this externalId.
     #[arg(long)]
@@ -159,7 +159,7 @@ pub struct Settings {
     #[arg(long, env = "BOBBIN_MODE", value_enum, global = true)]
     pub mode: Option<Mode>,
     /// The secret that signs tokens (HS256), 32 bytes or more.
-    #[arg(long, env = "BOBBIN_JWT_SECRET", hide_env_values = true, value_parser = jwt_secret, global = true)]
+    #[arg(long, env = "BOBBIN_JWT_SECRET", hide_env_values = true, allow_hyphen_values = true, value_parser = jwt_secret, global = true)]
     pub jwt_secret: Option<Secret>,
     /// A JWK set that verifies tokens (RS256, ES256, EdDSA): a file or an http(s) URL.
     #[arg(long, env = "BOBBIN_JWT_JWKS", global = true)]
@@ -177,7 +177,7 @@ pub struct Settings {
     #[arg(long, env = "BOBBIN_MAX_DEPTH", default_value = "20", value_parser = clap::value_parser!(u16).range(5..=100), global = true)]
     pub max_depth: u16,
     /// Most fields of a document, a page's fields counted once an item.
-    #[arg(long, env = "BOBBIN_MAX_COMPLEXITY", default_value = "20000", value_parser = clap::value_parser!(u32).range(100..=10_000_000), global = true)]
+    #[arg(long, env = "BOBBIN_MAX_COMPLEXITY", default_value = "100000", value_parser = clap::value_parser!(u32).range(100..=10_000_000), global = true)]
     pub max_complexity: u32,
     /// Longest time for a query or mutation, in seconds.
     #[arg(long, env = "BOBBIN_OPERATION_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600), global = true)]
@@ -192,13 +192,13 @@ pub struct Settings {
     #[arg(long, env = "BOBBIN_PING_INTERVAL", default_value = "12000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true)]
     pub ping_interval: u32,
     /// Origins whose pages may call, separated by commas, or * [default: * in development, else none].
-    #[arg(long, env = "BOBBIN_CORS_ORIGINS", global = true)]
+    #[arg(long, env = "BOBBIN_CORS_ORIGINS", value_parser = origins, global = true)]
     pub cors_origins: Option<String>,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,
     /// What to log: error, warn, info, debug, or a tracing filter.
-    #[arg(long, env = "BOBBIN_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "BOBBIN_LOG", default_value = "info", value_parser = log_filter, global = true)]
     pub log: String,
     /// How to log.
     #[arg(
@@ -260,6 +260,34 @@ fn jwt_secret(text: &str) -> Result<Secret, String> {
         return Err("32 bytes or more, as HS256 asks for".to_owned());
     }
     text.parse().map_err(str::to_owned)
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let fits = (1..=320).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let wrong = || "1 to 320 characters without control characters".to_owned();
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn origins(text: &str) -> Result<String, String> {
+    let is_origin = |origin: &str| {
+        origin
+            .trim()
+            .strip_prefix("https://")
+            .or_else(|| origin.trim().strip_prefix("http://"))
+            .is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ']))
+    };
+    if text.trim() == "*" || text.split(',').all(is_origin) {
+        Ok(text.to_owned())
+    } else {
+        Err("* or origins such as https://app.example.com, separated by commas".to_owned())
+    }
 }
 
 fn duration(text: &str) -> Result<TimeDelta, String> {

@@ -1,6 +1,6 @@
 //! serve, migrate, schema, token, key, demo: parse, build, run, shut down.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -155,6 +155,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     app.shutdown.cancel();
     ending.abort();
+    // Nobody listens there any more, and the next server may listen elsewhere.
+    let _ = std::fs::remove_file(app.settings.data_dir.join("address"));
     if tailer.await.is_err() {
         tracing::error!("the task that watches the log has failed");
     }
@@ -306,6 +308,7 @@ fn init_logs(settings: &Settings) {
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => logs.init(),
@@ -323,8 +326,10 @@ fn misuse(error: &clap::Error) -> ExitCode {
     ) {
         error.exit();
     }
+    // The first paragraph says what is wrong, the others how to get help.
     let text = error.to_string();
-    let line = text.lines().next().unwrap_or("wrong arguments");
+    let said = text.lines().take_while(|line| !line.trim().is_empty());
+    let line = said.map(str::trim).collect::<Vec<_>>().join(" ");
     eprintln!("bobbin: {}", line.trim_start_matches("error: "));
     ExitCode::from(2)
 }

@@ -37,6 +37,7 @@ CREATE TABLE memberships (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, user_id)
 );
+CREATE INDEX memberships_decided ON memberships (decided_at);
 CREATE INDEX memberships_user ON memberships (user_id, organization_id);
 COMMENT ON TABLE memberships IS 'Who belongs to which organization, and as what.';
 COMMENT ON COLUMN memberships.decided_at IS 'When role or removal was last decided; a token issued earlier does not change them.';
@@ -195,6 +196,7 @@ CREATE TABLE watermarks (
     FOREIGN KEY (organization_id, thread_id) REFERENCES threads (organization_id, id) ON UPDATE CASCADE ON DELETE CASCADE,
     FOREIGN KEY (organization_id, user_id) REFERENCES memberships (organization_id, user_id) ON DELETE CASCADE
 );
+CREATE INDEX watermarks_moves ON watermarks (thread_id, xid);
 CREATE INDEX watermarks_user ON watermarks (user_id, thread_id);
 COMMENT ON TABLE watermarks IS 'Up to which message somebody has seen a thread; seenBy, unread counts and receipts derive from it.';
 COMMENT ON COLUMN watermarks.seen_at IS 'sent_at of the newest message seen; with seen_seq its place in the thread.';

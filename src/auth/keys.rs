@@ -11,9 +11,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::actions::check;
 use crate::config::Secret;
 use crate::db::enums::Role;
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 
 /// How far another machine's clock may be ahead of ours for `iat` and `nbf`.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -74,7 +75,6 @@ impl Claims {
             ("sub", Some(&self.sub)),
             ("org", self.org.as_ref()),
             ("name", self.name.as_ref()),
-            ("email", self.email.as_ref()),
         ];
         for (claim, text) in texts {
             let fits = |text: &String| {
@@ -86,8 +86,11 @@ impl Claims {
                 )));
             }
         }
-        if self.picture.as_ref().is_some_and(|url| url.len() > 2048) {
-            return Err(refused("the token's picture is longer than 2048 bytes"));
+        let mut faults = Faults::default();
+        check::url(&mut faults, "picture", self.picture.as_deref());
+        check::email(&mut faults, "email", self.email.as_deref());
+        if let Err(fault) = faults.finish() {
+            return Err(refused(&format!("the token's {}", fault.message())));
         }
         let starts = [self.iat, self.nbf].into_iter().flatten();
         if starts.into_iter().any(|at| numeric_date(at) > now + SKEW) {

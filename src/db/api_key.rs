@@ -57,6 +57,15 @@ pub async fn all(conn: &mut Conn) -> Result<Vec<(ApiKey, Option<String>)>> {
         .await?)
 }
 
+/// The keys that ended after a time.
+pub async fn revoked_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<String>> {
+    Ok(api_keys::table
+        .filter(api_keys::revoked_at.gt(since))
+        .select(api_keys::id)
+        .load(conn)
+        .await?)
+}
+
 /// Ends a key; whether there was one to end.
 pub async fn revoke(conn: &mut Conn, id: &str, now: DateTime<Utc>) -> Result<bool> {
     let ended = diesel::update(api_keys::table)

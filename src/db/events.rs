@@ -90,29 +90,29 @@ pub async fn after(
     })
 }
 
-/// The oldest transaction that may still be running.
-pub async fn oldest_running(conn: &mut Conn) -> Result<i64> {
-    Ok(diesel::select(sql::<BigInt>(OLDEST_RUNNING))
+/// The transaction from which on to ask for what is written after this moment.
+pub async fn horizon(conn: &mut Conn) -> Result<i64> {
+    // The numbers of transactions that left nothing behind may be given out again after a crash
+    // of the database, so the newest one that did leave an event bounds it.
+    let newest = events::table.select(diesel::dsl::max(events::xid));
+    let running: i64 = diesel::select(sql::<BigInt>(OLDEST_RUNNING))
         .get_result(conn)
-        .await?)
+        .await?;
+    let newest: Option<i64> = newest.first(conn).await?;
+    Ok(running.min(newest.unwrap_or(0) + 1))
 }
 
 /// The threads that transactions from `since` on wrote to, each with its newest number among
-/// those, and the oldest transaction that may still be running.
-pub async fn written_since(conn: &mut Conn, since: i64) -> Result<(Vec<(ThreadId, i64)>, i64)> {
-    // Read before the rows: a transaction that ends between the two statements is read again.
-    let running = oldest_running(conn).await?;
+/// those.
+pub async fn written_since(conn: &mut Conn, since: i64) -> Result<Vec<(ThreadId, i64)>> {
     let written: Vec<(ThreadId, Option<i64>)> = events::table
         .filter(events::xid.ge(since))
         .group_by(events::thread_id)
         .select((events::thread_id, diesel::dsl::max(events::seq)))
         .load(conn)
         .await?;
-    let written = written
-        .into_iter()
-        .filter_map(|(thread, seq)| Some((thread, seq?)))
-        .collect();
-    Ok((written, running))
+    let numbered = |(thread, seq): (ThreadId, Option<i64>)| Some((thread, seq?));
+    Ok(written.into_iter().filter_map(numbered).collect())
 }
 
 fn row(event: &Event) -> Row {

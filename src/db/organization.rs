@@ -193,6 +193,16 @@ pub async fn active_members(
         .await?)
 }
 
+/// The users of whose memberships one was given, changed or taken away after a time.
+pub async fn decided_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<UserId>> {
+    Ok(memberships::table
+        .filter(memberships::decided_at.gt(since))
+        .select(memberships::user_id)
+        .distinct()
+        .load(conn)
+        .await?)
+}
+
 /// Gives a user a role in an organization; none takes it away.
 pub async fn set_membership(
     conn: &mut Conn,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use diesel::dsl::sql;
 use diesel::expression::{AsExpression, SqlLiteral, TypedExpressionType, UncheckedBind};
 use diesel::sql_types::{Bool, SqlType, Timestamptz};
@@ -40,6 +40,10 @@ impl<T: Display + FromStr> Key<T> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (at, tie) = text.split_once('.')?;
         let at = DateTime::from_timestamp_micros(at.parse().ok()?)?;
+        // PostgreSQL's years end before chrono's do, and ours before 10,000.
+        if !(0..10_000).contains(&at.year()) {
+            return None;
+        }
         let tie = tie.parse().ok()?;
         Some(Self { at, tie })
     }

@@ -19,7 +19,10 @@ use crate::db::schema::{messages, watermarks};
 use crate::error::Result;
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
-/// The oldest transaction that may still be running: what older ones did is visible.
+/// The oldest transaction that may still be running: what older ones did is visible. A number
+/// that a client keeps must not be this one alone: a transaction that leaves nothing behind may
+/// use up numbers which the database gives out again after a crash. With what a transaction that
+/// did leave something had for its number, plus one, as an upper bound, it is safe.
 pub const OLDEST_RUNNING: &str = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
 
 /// Most people that a message's list of readers names.
@@ -56,6 +59,15 @@ impl Watermark {
             Some(self.moved_at)
         } else {
             self.public_moved_at
+        }
+    }
+
+    /// The transaction of that move.
+    fn xid_for(&self, access: &ThreadAccess) -> Option<i64> {
+        if access.is_staff() {
+            Some(self.xid)
+        } else {
+            self.public_xid
         }
     }
 
@@ -111,7 +123,7 @@ pub async fn advance(
 }
 
 /// The watermarks of a thread that a transaction from `since` on moved, as far as the viewer may
-/// know, in the order in which they moved, and the oldest transaction that may still be running.
+/// know, in the order in which they moved, and the transaction from which on to ask the next time.
 pub async fn moved_since(
     conn: &mut Conn,
     access: &ThreadAccess,
@@ -135,8 +147,35 @@ pub async fn moved_since(
         .as_slice()
         .first()
         .map_or(since, |(_, running)| *running);
+    let newest = rows.iter().filter_map(|(moved, _)| moved.xid_for(access));
+    let running = newest.max().map_or(running, |xid| running.min(xid + 1));
     let moved = rows.into_iter().map(|(watermark, _)| watermark).collect();
     Ok((moved, running))
+}
+
+/// The newest transaction that moved a watermark of each of these threads, as far as the viewer
+/// may know.
+pub async fn newest_moves(
+    conn: &mut Conn,
+    threads: &[&ThreadAccess],
+) -> Result<HashMap<ThreadId, i64>> {
+    let ids: Vec<ThreadId> = threads.iter().map(|access| access.thread().id).collect();
+    let newest: Vec<(ThreadId, Option<i64>, Option<i64>)> = watermarks::table
+        .filter(watermarks::thread_id.eq_any(ids))
+        .group_by(watermarks::thread_id)
+        .select((
+            watermarks::thread_id,
+            diesel::dsl::max(watermarks::xid),
+            diesel::dsl::max(watermarks::public_xid),
+        ))
+        .load(conn)
+        .await?;
+    let newest_for = |(id, any, public)| {
+        let access = threads.iter().find(|access| access.thread().id == id)?;
+        let xid = if access.is_staff() { any } else { public };
+        Some((id, xid?))
+    };
+    Ok(newest.into_iter().filter_map(newest_for).collect())
 }
 
 /// The condition that a thread holds something by somebody else that a person has not seen.

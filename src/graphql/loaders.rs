@@ -91,6 +91,24 @@ impl Hash for PickOf {
     }
 }
 
+/// Asks for the newest transaction that moved a watermark of a thread.
+#[derive(Debug, Clone)]
+pub struct NewestMoveIn(pub ThreadAccess);
+
+impl PartialEq for NewestMoveIn {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.thread().id == other.0.thread().id
+    }
+}
+
+impl Eq for NewestMoveIn {}
+
+impl Hash for NewestMoveIn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.thread().id.hash(state);
+    }
+}
+
 /// Asks for the newest message of a thread up to a place.
 #[derive(Debug, Clone)]
 pub struct SeenAt(pub ThreadAccess, pub Key<i64>);
@@ -274,6 +292,18 @@ impl Loader<PickOf> for Batch {
             }
         }
         Ok(found)
+    }
+}
+
+impl Loader<NewestMoveIn> for Batch {
+    type Value = i64;
+    type Error = Error;
+
+    async fn load(&self, keys: &[NewestMoveIn]) -> Result<HashMap<NewestMoveIn, i64>> {
+        let threads: Vec<&ThreadAccess> = keys.iter().map(|key| &key.0).collect();
+        let found = watermark::newest_moves(&mut self.app.conn().await?, &threads).await?;
+        let of = |key: &NewestMoveIn| Some((key.clone(), *found.get(&key.0.thread().id)?));
+        Ok(keys.iter().filter_map(of).collect())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{self, ThreadInboxState, ThreadOrder};
-use crate::graphql::loaders::{OwnPartIn, PickOf, ThreadOf, UnreadIn};
+use crate::graphql::loaders::{NewestMoveIn, OwnPartIn, PickOf, ThreadOf, UnreadIn};
 use crate::graphql::message::{Message, MessageConnection};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::participant::ParticipantConnection;
@@ -268,8 +268,9 @@ impl Thread {
 
     /// The position of its log. Take it before you read state and hand it to
     /// `threadEvents(after:)`: then nothing that happens after is missed.
-    async fn cursor(&self) -> String {
-        Position::heard(&self.0).encode(self.0.thread().id)
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
+        let newest = ctx.batch()?.load_one(NewestMoveIn(self.0.clone())).await?;
+        Ok(Position::heard(&self.0, newest).encode(self.0.thread().id))
     }
 }
 

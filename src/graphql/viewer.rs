@@ -95,8 +95,8 @@ impl Viewer {
     /// it on to miss nothing that happens after.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
         ctx.viewer()?;
-        let running = events::oldest_running(&mut ctx.app().conn().await?).await?;
-        Ok(crate::live::cursor::encode_watermark(running))
+        let horizon = events::horizon(&mut ctx.app().conn().await?).await?;
+        Ok(crate::live::cursor::encode_watermark(horizon))
     }
 }
 

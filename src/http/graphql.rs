@@ -59,7 +59,7 @@ pub async fn handle(State(server): State<Server>, request: Request) -> Response 
         Ok(params) => params,
         Err(response) => return *response,
     };
-    let operation = match Operation::parse(&server.app, params) {
+    let operation = match Operation::parse(&server, params) {
         Ok(operation) => operation,
         Err(answer) => return respond(accept, &answer),
     };

@@ -4,6 +4,8 @@
 
 mod negotiation;
 
+mod limits;
+
 mod operation;
 
 mod graphql;
@@ -29,6 +31,7 @@ use crate::app::App;
 use crate::config::Mode;
 use crate::db::pool;
 use crate::graphql::BobbinSchema;
+use crate::http::limits::Limits;
 
 /// How long the end of the server waits for sockets and writes.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -38,6 +41,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 struct Server {
     app: Arc<App>,
     schema: BobbinSchema,
+    limits: Arc<Limits>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -76,6 +80,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
     let schema = operation::schema(&app);
+    let limits = Arc::new(Limits::new(&schema.sdl(), app.settings.max_complexity));
     let cors = cors(&app);
     Router::new()
         .route("/", get(Redirect::temporary("/graphiql")))
@@ -86,7 +91,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(ready))
         .fallback(not_found)
         .layer(cors)
-        .with_state(Server { app, schema })
+        .with_state(Server {
+            app,
+            schema,
+            limits,
+        })
 }
 
 /// Which other origins' pages may call. Credentials are headers, never cookies, so a page has

@@ -18,6 +18,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::graphql::context::Asking;
 use crate::graphql::{self, BobbinSchema};
+use crate::http::Server;
+use crate::http::limits::Excess;
 use crate::http::negotiation::is_request_error;
 
 /// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
@@ -50,13 +52,12 @@ pub struct Operation {
 pub fn schema(app: &App) -> BobbinSchema {
     graphql::schema()
         .limit_depth(app.settings.max_depth.into())
-        .limit_complexity(usize::try_from(app.settings.max_complexity).unwrap_or(usize::MAX))
         .finish()
 }
 
 impl Operation {
     /// Parses a document and finds the operation that is meant.
-    pub fn parse(app: &App, params: Params) -> Result<Self, Box<Answer>> {
+    pub fn parse(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
         let Some(query) = params.query else {
             return Err(Box::new(failed("BAD_USER_INPUT", "query is required")));
         };
@@ -74,11 +75,23 @@ impl Operation {
             let message = format!("a value is required for the variable ${name}");
             return Err(Box::new(failed("BAD_USER_INPUT", &message)));
         }
+        server
+            .limits
+            .check(&document, operation, &variables)
+            .map_err(|excess| {
+                Box::new(match excess {
+                    Excess::TooMuch(most) => failed(
+                        "QUERY_TOO_COMPLEX",
+                        &format!("the document asks for more than {most} fields, those of a page counted once an item"),
+                    ),
+                    Excess::Invalid(why) => failed("GRAPHQL_VALIDATION_FAILED", why),
+                })
+            })?;
         let mut request = Request::new(query)
             .variables(Variables::from_json(serde_json::Value::Object(variables)));
         request.operation_name = params.operation_name;
         request.set_parsed_query(document);
-        if !app.settings.introspection {
+        if !server.app.settings.introspection {
             request.introspection_mode = IntrospectionMode::Disabled;
         }
         Ok(Self { request, kind })

@@ -22,8 +22,17 @@ pub enum Signal {
     Written(i64),
     /// Somebody's watermark moved.
     Seen,
-    /// What this person may see has changed.
-    AccessChanged(UserId),
+    /// What somebody may see has changed.
+    AccessChanged(Subject),
+}
+
+/// Whose access has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A person's: a membership was given, changed or taken away.
+    User(UserId),
+    /// A backend's: the API key with this id was revoked.
+    Key(Arc<str>),
 }
 
 /// The in-process bus: one topic for each thread that somebody on this node listens to.

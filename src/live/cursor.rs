@@ -23,17 +23,18 @@ pub struct Position {
 }
 
 impl Position {
-    /// The position behind everything that has happened so far.
-    pub fn now(access: &ThreadAccess) -> Self {
+    /// The position behind everything that has happened so far. `newest_move`: the transaction
+    /// that moved a watermark of the thread last, read no earlier than the thread.
+    pub fn now(access: &ThreadAccess, newest_move: Option<i64>) -> Self {
         Self {
             seq: access.thread().seq,
-            running: access.oldest_running(),
+            running: access.oldest_running().min(newest_move.unwrap_or(0) + 1),
         }
     }
 
     /// The same, as the viewer is told it: it does not move with what the viewer does not hear.
-    pub fn heard(access: &ThreadAccess) -> Self {
-        let now = Self::now(access);
+    pub fn heard(access: &ThreadAccess, newest_move: Option<i64>) -> Self {
+        let now = Self::now(access, newest_move);
         if access.is_staff() {
             return now;
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::{self, Credential, Present};
@@ -31,6 +32,9 @@ const HOLD: Duration = Duration::from_millis(20);
 
 /// How long moves of watermarks are gathered, so that of many only the latest is told.
 const GATHER: Duration = Duration::from_millis(150);
+
+/// How long to wait after a first failure; twice as long after each further one, up to six times.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// Something to tell a subscriber.
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ pub struct Feed {
     seen_due: Option<Instant>,
     /// What was last told of whom, so that a move that shows nothing new is not told.
     told_seen: HashMap<UserId, Option<MessageId>>,
+    /// How many attempts have failed in a row.
+    failures: u32,
     /// Why the feed ends once the queue is empty.
     ending: Option<Error>,
     ended: bool,
@@ -100,8 +106,9 @@ impl Feed {
         // Listens before it reads: what is committed after the read is on the bus then.
         let listener = app.bus.subscribe(id);
         let access = find::thread(&mut conn, &viewer.get(), &Ref::Id(id)).await?;
+        let newest = watermark::newest_moves(&mut conn, &[&access]).await?;
         drop(conn);
-        let now = Position::now(&access);
+        let now = Position::now(&access, newest.get(&id).copied());
         let mut feed = Self {
             app,
             credential,
@@ -115,17 +122,21 @@ impl Feed {
             hold_until: None,
             seen_due: None,
             told_seen: HashMap::new(),
+            failures: 0,
             ending: None,
             ended: false,
         };
         if let Some(text) = after {
             match Position::decode(text, id) {
-                Some(position) if position.seq <= now.seq && position.running <= now.running => {
+                Some(position)
+                    if position.seq <= now.seq
+                        && position.running <= feed.access.oldest_running() =>
+                {
                     feed.position = position;
                     feed.behind = true;
                     feed.seen_due = Some(Instant::now());
                 }
-                _ => feed.resync("the cursor is not one of this thread"),
+                _ => feed.resync(now, "the cursor is not one of this thread"),
             }
         }
         Ok(feed)
@@ -151,11 +162,30 @@ impl Feed {
                 Some(error) => Err(error),
                 None => self.step().await,
             };
-            if let Err(error) = step {
-                self.ended = true;
-                return Some(Err(error));
+            match step {
+                Ok(()) => self.failures = 0,
+                Err(Error::Internal(cause)) => {
+                    tracing::warn!(?cause, "a subscription waits for the database");
+                    self.recover().await;
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
             }
         }
+    }
+
+    /// Waits a while after a failure, which mostly is the database's absence, and goes on from
+    /// the log: nothing that was not told counts as told.
+    async fn recover(&mut self) {
+        // Many feeds fail at once; they do not all come back at once.
+        let spread = Duration::from_millis(u64::from(Uuid::now_v7().as_fields().3[7]));
+        let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(5)) + spread;
+        self.failures += 1;
+        sleep(wait).await;
+        self.behind = true;
+        self.seen_due = Some(Instant::now());
     }
 
     /// Does the next thing that there is to do, or waits for one.
@@ -180,7 +210,7 @@ impl Feed {
                 self.seen_due.get_or_insert_with(|| Instant::now() + GATHER);
                 Ok(())
             }
-            Ok(Signal::AccessChanged(user)) if Some(user) == self.viewer.get().user_id() => {
+            Ok(Signal::AccessChanged(subject)) if self.credential.is_of(&subject) => {
                 self.check_access().await
             }
             Ok(Signal::AccessChanged(_)) => Ok(()),
@@ -216,7 +246,6 @@ impl Feed {
         }
         self.early.insert(event.seq, event);
         while let Some(event) = self.early.remove(&(self.position.seq + 1)) {
-            self.position.seq = event.seq;
             self.tell(event).await?;
         }
         self.hold_until = if self.early.is_empty() {
@@ -233,7 +262,6 @@ impl Feed {
         self.hold_until = None;
         let mut conn = self.app.conn().await?;
         let stretch = events::after(&mut conn, &self.access, self.position.seq, STRETCH).await?;
-        drop(conn);
         // If nothing is left of the log, the thread's own number still tells how far it went.
         let gone = match stretch.first_seq {
             Some(seq) => seq != self.position.seq + 1,
@@ -241,15 +269,23 @@ impl Feed {
         };
         if gone {
             // The present position is the present one only if it is read now.
+            drop(conn);
             self.check_access().await?;
             if self.ending.is_none() {
-                self.resync("the events after the cursor are no longer kept");
+                let mut conn = self.app.conn().await?;
+                let newest = watermark::newest_moves(&mut conn, &[&self.access]).await?;
+                let newest = newest.get(&self.access.thread().id).copied();
+                let now = Position::now(&self.access, newest);
+                self.resync(now, "the events after the cursor are no longer kept");
             }
             return Ok(());
         }
+        drop(conn);
         for event in stretch.events {
-            self.position.seq = event.seq;
             self.tell(event).await?;
+        }
+        if self.ending.is_some() {
+            return Ok(());
         }
         self.position.seq = stretch.last_seq;
         self.behind = !stretch.ended;
@@ -264,6 +300,8 @@ impl Feed {
         if event.fact.changes_access() {
             self.check_access().await?;
         }
+        // Not before it is certain that the event can be told: a failure reads it again.
+        self.position.seq = event.seq;
         let readable = match &event.fact {
             Fact::MessageCreated(message) | Fact::MessageUpdated(message) => {
                 self.access.sees(message)
@@ -302,15 +340,26 @@ impl Feed {
         if self.ending.is_some() {
             return Ok(());
         }
-        self.position.running = running;
-        for (moved, up_to) in moved.into_iter().zip(seen) {
-            let id = up_to.as_ref().map(|message| message.id);
-            if self.told_seen.insert(moved.user_id, id) != Some(id) {
-                let what = What::Seen(moved.user_id, up_to.map(Arc::new));
-                let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
-                self.push(what, at);
+        let news: Vec<_> = moved
+            .into_iter()
+            .zip(seen)
+            .filter(|(moved, up_to)| {
+                let id = up_to.as_ref().map(|message| message.id);
+                self.told_seen.insert(moved.user_id, id) != Some(id)
+            })
+            .collect();
+        let last = news.len().saturating_sub(1);
+        for (index, (moved, up_to)) in news.into_iter().enumerate() {
+            // All of them are told only behind the last one: who is cut off between two of them
+            // is told of all again.
+            if index == last {
+                self.position.running = running;
             }
+            let what = What::Seen(moved.user_id, up_to.map(Arc::new));
+            let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
+            self.push(what, at);
         }
+        self.position.running = running;
         Ok(())
     }
 
@@ -328,8 +377,8 @@ impl Feed {
     }
 
     /// Gives up the position that was asked for, in favour of the present one.
-    fn resync(&mut self, reason: &'static str) {
-        self.position = Position::now(&self.access);
+    fn resync(&mut self, now: Position, reason: &'static str) {
+        self.position = now;
         self.behind = true;
         self.push(What::Resync(reason), self.app.clock.now());
     }

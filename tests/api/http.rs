@@ -416,7 +416,6 @@ async fn too_deep_and_too_complex_documents_are_refused() {
 }
 
 #[tokio::test]
-#[ignore = "the fields of a page are not counted once an item yet"]
 async fn a_document_that_asks_for_millions_of_rows_is_refused() {
     let tenant = Tenant::new().await;
     let ada = tenant.member("ada").await;

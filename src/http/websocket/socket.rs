@@ -34,9 +34,16 @@ struct Outgoing {
     id: Arc<str>,
     /// Which operation: an id may be used again, this number is not.
     number: u64,
-    frame: Utf8Bytes,
+    frame: Frame,
     /// Whether it is the operation's last one.
     last: bool,
+}
+
+/// What to write.
+enum Frame {
+    Text(Utf8Bytes),
+    /// The operation could not begin for reasons that pass: the client is to connect again.
+    Restart,
 }
 
 /// An operation that is running.
@@ -269,9 +276,12 @@ impl Socket {
     async fn write(&mut self, first: Outgoing) -> Result<(), Option<Closing>> {
         let mut next = Some(first);
         while let Some(outgoing) = next {
-            if let Some(frame) = self.take(outgoing) {
-                let write = self.stream.feed(Message::Text(frame));
-                in_time(write).await?;
+            match self.take(outgoing) {
+                Some(Frame::Text(text)) => {
+                    in_time(self.stream.feed(Message::Text(text))).await?;
+                }
+                Some(Frame::Restart) => return Err(Some(Closing::restart())),
+                None => {}
             }
             next = self.inbox.try_recv().ok();
         }
@@ -279,7 +289,7 @@ impl Socket {
     }
 
     /// The frame, unless its operation was completed by the client meanwhile.
-    fn take(&mut self, outgoing: Outgoing) -> Option<Utf8Bytes> {
+    fn take(&mut self, outgoing: Outgoing) -> Option<Frame> {
         let running = self.running.get(&outgoing.id)?;
         if running.number != outgoing.number {
             return None;
@@ -318,7 +328,7 @@ struct Sink {
 }
 
 impl Sink {
-    async fn put(&self, frame: Utf8Bytes, last: bool) {
+    async fn put(&self, frame: Frame, last: bool) {
         let outgoing = Outgoing {
             id: Arc::clone(&self.id),
             number: self.number,
@@ -330,17 +340,19 @@ impl Sink {
     }
 
     async fn next(&self, answer: &async_graphql::Response) {
-        self.put(protocol::next(&self.id, &written(answer)), false)
-            .await;
+        let frame = protocol::next(&self.id, &written(answer));
+        self.put(Frame::Text(frame), false).await;
     }
 
     async fn error(&self, answer: &async_graphql::Response) {
         let errors = serde_json::to_string(&answer.errors).expect("errors serialize");
-        self.put(protocol::error(&self.id, &errors), true).await;
+        let frame = protocol::error(&self.id, &errors);
+        self.put(Frame::Text(frame), true).await;
     }
 
     async fn complete(&self) {
-        self.put(protocol::complete(&self.id), true).await;
+        self.put(Frame::Text(protocol::complete(&self.id)), true)
+            .await;
     }
 }
 
@@ -352,13 +364,17 @@ async fn execute(
     to: Sink,
     started: oneshot::Sender<()>,
 ) {
-    let operation = match Operation::parse(&server.app, params) {
+    let operation = match Operation::parse(&server, params) {
         Ok(operation) => operation,
         Err(answer) => return to.error(&answer).await,
     };
     // Asked anew for each operation: memberships and keys may have been taken away meanwhile.
     let viewer = match auth::viewer(&server.app, &credential).await {
         Ok(viewer) => viewer,
+        Err(Error::Internal(cause)) => {
+            tracing::warn!(?cause, "an operation could not begin");
+            return to.put(Frame::Restart, true).await;
+        }
         Err(error) => return to.error(&refused(error)).await,
     };
     let session = Session {
@@ -381,9 +397,23 @@ async fn execute(
         let answer = finished(answer);
         // A result without data is the source's own failure: the operation is over.
         if answer.data == async_graphql::Value::Null {
-            return to.error(&answer).await;
+            // A client takes an error of the operation for final, and a closed socket for a
+            // reason to come back, with its last cursor.
+            return if is_internal(&answer) {
+                to.put(Frame::Restart, true).await
+            } else {
+                to.error(&answer).await
+            };
         }
         to.next(&answer).await;
     }
     to.complete().await;
+}
+
+fn is_internal(answer: &async_graphql::Response) -> bool {
+    let internal = async_graphql::Value::from("INTERNAL");
+    answer.errors.iter().any(|error| {
+        let extensions = error.extensions.as_ref();
+        extensions.and_then(|extensions| extensions.get("code")) == Some(&internal)
+    })
 }

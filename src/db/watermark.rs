@@ -123,12 +123,13 @@ pub async fn advance(
 }
 
 /// The watermarks of a thread that a transaction from `since` on moved, as far as the viewer may
-/// know, in the order in which they moved, and the transaction from which on to ask the next time.
+/// know, in the order of those transactions; each with the transaction from which on to ask by
+/// whoever has been told of it and of those before.
 pub async fn moved_since(
     conn: &mut Conn,
     access: &ThreadAccess,
     since: i64,
-) -> Result<(Vec<Watermark>, i64)> {
+) -> Result<Vec<(Watermark, i64)>> {
     let query = watermarks::table
         .filter(watermarks::thread_id.eq(access.thread().id))
         .select((Watermark::as_select(), sql::<BigInt>(OLDEST_RUNNING)))
@@ -136,21 +137,18 @@ pub async fn moved_since(
     let query = if access.is_staff() {
         query
             .filter(watermarks::xid.ge(since))
-            .order_by((watermarks::moved_at, watermarks::user_id))
+            .order_by((watermarks::xid, watermarks::user_id))
     } else {
         query
             .filter(watermarks::public_xid.ge(since))
-            .order_by((watermarks::public_moved_at, watermarks::user_id))
+            .order_by((watermarks::public_xid, watermarks::user_id))
     };
     let rows: Vec<(Watermark, i64)> = query.load(conn).await?;
-    let running = rows
-        .as_slice()
-        .first()
-        .map_or(since, |(_, running)| *running);
-    let newest = rows.iter().filter_map(|(moved, _)| moved.xid_for(access));
-    let running = newest.max().map_or(running, |xid| running.min(xid + 1));
-    let moved = rows.into_iter().map(|(watermark, _)| watermark).collect();
-    Ok((moved, running))
+    let then_from = |(moved, running): (Watermark, i64)| {
+        let next = moved.xid_for(access).map_or(since, |xid| xid + 1);
+        (moved, running.min(next))
+    };
+    Ok(rows.into_iter().map(then_from).collect())
 }
 
 /// The newest transaction that moved a watermark of each of these threads, as far as the viewer

@@ -247,6 +247,9 @@ impl Feed {
         self.early.insert(event.seq, event);
         while let Some(event) = self.early.remove(&(self.position.seq + 1)) {
             self.tell(event).await?;
+            if self.ending.is_some() {
+                return Ok(());
+            }
         }
         self.hold_until = if self.early.is_empty() {
             None
@@ -300,6 +303,9 @@ impl Feed {
         if event.fact.changes_access() {
             self.check_access().await?;
         }
+        if self.ending.is_some() {
+            return Ok(());
+        }
         // Not before it is certain that the event can be told: a failure reads it again.
         self.position.seq = event.seq;
         let readable = match &event.fact {
@@ -308,7 +314,7 @@ impl Feed {
             }
             _ => true,
         };
-        if self.ending.is_none() && readable && self.access.hears(event.audience) {
+        if readable && self.access.hears(event.audience) {
             let at = event.occurred_at;
             self.push(What::Event(event), at);
         }
@@ -321,8 +327,8 @@ impl Feed {
         self.seen_due = None;
         let mut conn = self.app.conn().await?;
         let since = self.position.running;
-        let (moved, running) = watermark::moved_since(&mut conn, &self.access, since).await?;
-        let places = moved.iter().map(|moved| (&self.access, moved.place()));
+        let moved = watermark::moved_since(&mut conn, &self.access, since).await?;
+        let places = moved.iter().map(|(moved, _)| (&self.access, moved.place()));
         let seen = message_list::at_places(&mut conn, &places.collect::<Vec<_>>()).await?;
         drop(conn);
         // A message is told before the news that somebody has seen it.
@@ -340,26 +346,15 @@ impl Feed {
         if self.ending.is_some() {
             return Ok(());
         }
-        let news: Vec<_> = moved
-            .into_iter()
-            .zip(seen)
-            .filter(|(moved, up_to)| {
-                let id = up_to.as_ref().map(|message| message.id);
-                self.told_seen.insert(moved.user_id, id) != Some(id)
-            })
-            .collect();
-        let last = news.len().saturating_sub(1);
-        for (index, (moved, up_to)) in news.into_iter().enumerate() {
-            // All of them are told only behind the last one: who is cut off between two of them
-            // is told of all again.
-            if index == last {
-                self.position.running = running;
+        for ((moved, then_from), up_to) in moved.into_iter().zip(seen) {
+            self.position.running = then_from;
+            let id = up_to.as_ref().map(|message| message.id);
+            if self.told_seen.insert(moved.user_id, id) != Some(id) {
+                let what = What::Seen(moved.user_id, up_to.map(Arc::new));
+                let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
+                self.push(what, at);
             }
-            let what = What::Seen(moved.user_id, up_to.map(Arc::new));
-            let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
-            self.push(what, at);
         }
-        self.position.running = running;
         Ok(())
     }
 
@@ -371,6 +366,8 @@ impl Feed {
         let id = Ref::Id(self.access.thread().id);
         match find::thread(&mut conn, &self.viewer.get(), &id).await {
             Ok(access) => self.access = access,
+            // Not to know is not to have lost it.
+            Err(Error::Internal(cause)) => return Err(Error::Internal(cause)),
             Err(error) => self.ending = Some(error),
         }
         Ok(())

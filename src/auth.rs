@@ -327,7 +327,8 @@ async fn claimed_membership(
     };
     if let Some(role) = role {
         let now = app.clock.now();
-        organization::set_membership(conn, organization.id, user, Some(role), now).await?;
+        let read = known.map(|membership| membership.decided_at);
+        organization::claim_membership(conn, (organization.id, user), role, read, now).await?;
         // Subscriptions by the person's older tokens see from now on what the new role sees.
         app.bus
             .send_to_all(&Signal::AccessChanged(Subject::User(user)));

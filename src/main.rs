@@ -57,17 +57,21 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Key(command) => {
             let (app, database) = connect(settings).await?;
-            let done = key(&app, command).await;
+            let done = async {
+                prepare_for(&app, &database).await?;
+                key(&app, command).await
+            };
+            let done = done.await;
             database.stop().await;
             print(&done?)
         }
         Command::Demo => {
             let (app, database) = connect(settings).await?;
             let done = async {
-                pool::migrate(&app.pool).await?;
-                demo::load(&Arc::new(app)).await
+                prepare_for(&app, &database).await?;
+                demo::load(&Arc::new(app)).await.map_err(said)
             };
-            let done = done.await.map_err(said);
+            let done = done.await;
             database.stop().await;
             done
         }
@@ -119,11 +123,6 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let mode = settings.mode()?;
     let secret = signing_secret(&settings, mode)?;
     let keys = Keys::load(secret.as_ref(), settings.jwt_jwks.as_deref(), Clock.now()).await?;
-    // The port is taken first: a second server on it ends before it touches anything.
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (url, database) = match &settings.database_url {
         Some(url) => (url.reveal().to_owned(), Database::Given),
         None => {
@@ -134,11 +133,16 @@ async fn serve(settings: Settings) -> Result<(), String> {
             (postgres.url().to_owned(), Database::Private(postgres))
         }
     };
+    // Behind the data directory, which says whose it is: dropped, the database ends by itself.
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let pool = pool::build(&url, settings.database_connections.into()).map_err(said)?;
     pool::reach(&pool).await?;
     let mut app = App::new(settings, mode, pool, keys);
     prepare(&app).await?;
-    if mode == Mode::Development {
+    if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);
     }
     let app = Arc::new(app);
@@ -180,6 +184,14 @@ async fn prepare(app: &App) -> Result<(), String> {
     }
 }
 
+/// The same for the short commands: a private database is ours to migrate.
+async fn prepare_for(app: &App, database: &Database) -> Result<(), String> {
+    match database {
+        Database::Private(_) => pool::migrate(&app.pool).await.map_err(said),
+        Database::Given => prepare(app).await,
+    }
+}
+
 async fn is_empty(app: &App) -> Result<bool, String> {
     let mut conn = app.conn().await.map_err(said)?;
     organization::none_exists(&mut conn).await.map_err(said)
@@ -189,7 +201,9 @@ async fn is_empty(app: &App) -> Result<bool, String> {
 fn signing_secret(settings: &Settings, mode: Mode) -> Result<Option<Secret>, String> {
     match &settings.jwt_secret {
         Some(secret) => Ok(Some(secret.clone())),
-        None if mode == Mode::Development => secret::in_directory(&settings.data_dir).map(Some),
+        None if mode == Mode::Development && settings.jwt_jwks.is_none() => {
+            secret::in_directory(&settings.data_dir).map(Some)
+        }
         None => Ok(None),
     }
 }
@@ -234,7 +248,6 @@ fn page_token(app: &App) -> Result<String, String> {
 }
 
 async fn key(app: &App, command: KeyCommand) -> Result<String, String> {
-    pool::migrate(&app.pool).await.map_err(said)?;
     match command {
         KeyCommand::Create { organization, name } => {
             let key = actions::api_key::create(app, organization.as_deref(), &name).await;
@@ -297,6 +310,9 @@ fn write_address(data_dir: &Path, address: &str) -> Result<(), String> {
 fn announce(app: &App, address: &str) -> Result<(), String> {
     tracing::info!(%address, mode = ?app.mode, "listening");
     match &app.page_token {
+        None if app.mode == Mode::Development => print(&format!(
+            "\nBobbin is ready. Open http://{address}/graphiql\n\n"
+        )),
         None => Ok(()),
         Some(token) => print(&format!(
             "\nBobbin is ready. Open http://{address}/graphiql\n\nA token (Ada, ADMIN of acme, {PAGE_TOKEN_DAYS} days):\n{token}\n\n"

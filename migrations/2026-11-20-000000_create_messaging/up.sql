@@ -219,7 +219,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_xid ON events (xid);
 CREATE INDEX events_organization ON events (organization_id);
-CREATE INDEX events_public ON events (thread_id, seq) WHERE NOT staff_only;
 COMMENT ON TABLE events IS 'The log: every durable change to a thread, appended last in the transaction that made it. It outlives the rows that it names.';
 COMMENT ON COLUMN events.staff_only IS 'Only agents, admins and API keys receive it.';
 COMMENT ON COLUMN events.xid IS 'The transaction that wrote it, so that a reader of the whole log knows what may still be in flight.';

@@ -237,8 +237,12 @@ async fn react(
         given(&input.add_reactions)?,
         given(&input.remove_reactions)?,
     );
-    if (!add.is_empty() || !remove.is_empty()) && access.message().is_draft() {
-        return Err(Error::Conflict("a draft takes no reactions".to_owned()));
+    let message = access.message();
+    let closed = message.is_draft() || (message.deleted_at.is_some() && !viewer.is_key());
+    if closed && !(add.is_empty() && remove.is_empty()) {
+        return Err(Error::Conflict(
+            "a draft or a deleted message takes no reactions".to_owned(),
+        ));
     }
     let added = reaction::add_all(conn, access, &add, "addReactions", now).await?;
     let removed = reaction::remove_all(conn, access, &remove).await?;

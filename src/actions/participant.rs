@@ -35,7 +35,9 @@ pub async fn add(
             let mut change = Change::lock(conn, viewer, thread, now).await?;
             let organization = change.thread.organization_id;
             let users = members(conn, viewer, organization, users, "userIds").await?;
-            let all: Vec<_> = users.into_iter().map(|id| (id, true)).collect();
+            let known = participant::among(conn, change.access(), &users).await?;
+            let new = users.into_iter().filter(|id| !known.contains(id));
+            let all: Vec<_> = new.map(|id| (id, true)).collect();
             join(conn, &mut change, &all, now).await?;
             change.save(conn).await
         })
@@ -57,12 +59,14 @@ pub async fn remove(
         .transaction(async |conn| {
             let mut change = Change::lock(conn, viewer, thread, now).await?;
             let leaving = user::ids_of(conn, std::slice::from_ref(user)).await?;
-            let leaving = leaving[0].ok_or(Error::NotFound("participant"))?;
-            if viewer.user_id() != Some(leaving) && !change.access().manages() {
+            let own = leaving[0].is_some() && leaving[0] == viewer.user_id();
+            // Before anything is said of whether there is such a user.
+            if !own && !change.access().manages() {
                 return Err(Error::Forbidden(
                     "only the creator, agents, admins and API keys remove others".to_owned(),
                 ));
             }
+            let leaving = leaving[0].ok_or(Error::NotFound("participant"))?;
             if viewer.user_id() == Some(leaving) && change.thread.creator_id == Some(leaving) {
                 return Err(creator_stays());
             }

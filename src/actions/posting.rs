@@ -82,11 +82,16 @@ pub async fn post(
             "only agents, admins and API keys write private notes".to_owned(),
         ));
     }
-    let input_hash = input
-        .values
-        .external_id
-        .as_ref()
-        .map(|_| thread::hash(&(&input.values, change.thread.id, sender, reply_to)));
+    let reactions = format!("{:?}", input.reactions);
+    let made_of = (
+        &input.values,
+        sender,
+        reply_to,
+        reactions,
+        input.unsubscribed,
+    );
+    let named = input.values.external_id.is_some();
+    let input_hash = named.then(|| thread::hash(&(change.thread.id, made_of)));
     if let Some(external_id) = &input.values.external_id
         && let Some(known) = message::by_external_id(conn, organization, external_id).await?
     {
@@ -239,7 +244,12 @@ async fn sender(
     participant::members(conn, viewer, organization, named, "senderId")
         .await
         .map(|members| members.first().copied())
-        .map_err(|_| Error::field("senderId", "is not a member of the thread's organization"))
+        .map_err(|error| match error {
+            Error::BadUserInput(_) => {
+                Error::field("senderId", "is not a member of the thread's organization")
+            }
+            other => other,
+        })
 }
 
 async fn quoted(

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::{MessageAccess, OrganizationAccess, ThreadAccess, find};
 use crate::db::enums::Access;
+use crate::db::message_list;
 use crate::db::organization;
 use crate::db::pool::Conn;
 use crate::db::thread::{self, NewThread};
@@ -100,16 +101,13 @@ pub async fn create(
     let (thread, message, told) = conn
         .transaction(async |conn| {
             let (mut change, found) = open(conn, viewer, &input, now).await?;
-            // The same call again: its first message is found by its own externalId, if it has
-            // one, and is not sent twice if it has none.
             let message = match (&input.message, found) {
+                (None, _) => None,
                 (Some(new), Found::Now) => {
                     Some(posting::post(conn, viewer, &mut change, new).await?)
                 }
-                (Some(new), Found::Before) if new.values.external_id.is_some() => {
-                    Some(posting::post(conn, viewer, &mut change, new).await?)
-                }
-                _ => None,
+                // The same call again: its message is there, and is not sent twice.
+                (Some(_), Found::Before) => message_list::first_sent(conn, change.access()).await?,
             };
             let (thread, told) = change.save(conn).await?;
             Ok::<_, Error>((thread, message, told))
@@ -180,7 +178,9 @@ pub async fn open(
     // if it is not found now, and the display number is not taken in vain.
     let last_number = organization::lock_numbers(conn, id).await?;
     let people = people(viewer, named, subscribers);
-    let input_hash = hash(&(&input.values, &people));
+    let message = input.message.as_ref();
+    let message = message.map(|new| (&new.values, format!("{:?}", new.sender)));
+    let input_hash = hash(&(&input.values, &people, message));
     if let Some(external_id) = &input.values.external_id
         && let Some(known) = thread::id_by_external_id(conn, &organization, external_id).await?
     {
@@ -298,7 +298,10 @@ async fn find_same(
     let taken = || Error::Conflict("externalId: is taken by another thread".to_owned());
     let change = Change::lock(conn, viewer, &Ref::Id(known), now)
         .await
-        .map_err(|_| taken())?;
+        .map_err(|error| match error {
+            Error::NotFound(_) => taken(),
+            other => other,
+        })?;
     if change.thread.input_hash.as_deref() == Some(input_hash) {
         Ok((change, Found::Before))
     } else {

@@ -40,7 +40,12 @@ pub async fn upsert(
         let name = Ref::External(external_id.to_owned());
         find::user_to_manage(&mut conn, viewer, &name)
             .await
-            .map_err(|_| Error::Forbidden("this user is not of your organization".to_owned()))?;
+            .map_err(|error| match error {
+                Error::NotFound(_) => {
+                    Error::Forbidden("this user is not of your organization".to_owned())
+                }
+                other => other,
+            })?;
     }
     conn.transaction(async |conn| {
         let new = NewUser::from_change(external_id, change.clone(), now);

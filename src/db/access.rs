@@ -130,11 +130,6 @@ impl ThreadAccess {
         listed(self.is_staff(), self.viewer_id().unwrap_or(UserId::NOBODY))
     }
 
-    /// The same without drafts: what counts.
-    pub fn sent_messages(&self) -> listed {
-        listed(self.is_staff(), UserId::NOBODY)
-    }
-
     /// Whether the viewer sees a message of this thread. An API key sees a draft that it names
     /// (a backend that writes for a person), though it finds none in lists.
     pub fn sees(&self, message: &Message) -> bool {

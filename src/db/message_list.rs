@@ -348,3 +348,16 @@ pub async fn at_places(
     };
     Ok(places.iter().map(newest_up_to).collect())
 }
+
+/// The message that was sent first into a thread, whenever it is dated; none if it is gone.
+pub async fn first_sent(conn: &mut Conn, access: &ThreadAccess) -> Result<Option<Message>> {
+    Ok(messages::table
+        .filter(messages::thread_id.eq(access.thread().id))
+        .filter(messages::seq.is_not_null())
+        .filter(access.listed_messages())
+        .order(messages::seq)
+        .select(Message::as_select())
+        .first(conn)
+        .await
+        .optional()?)
+}

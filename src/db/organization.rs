@@ -244,6 +244,46 @@ pub async fn set_membership(
     Ok(())
 }
 
+/// Gives a user the role that a token claims, unless somebody decided otherwise since the
+/// membership was read: `read` is when it had been decided then, none if there was none.
+pub async fn claim_membership(
+    conn: &mut Conn,
+    (organization, user): (OrganizationId, UserId),
+    role: Role,
+    read: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let claimed = Membership {
+        organization_id: organization,
+        user_id: user,
+        role,
+        decided_at: now,
+        removed_at: None,
+        created_at: now,
+    };
+    match read {
+        None => {
+            diesel::insert_into(memberships::table)
+                .values(&claimed)
+                .on_conflict_do_nothing()
+                .execute(conn)
+                .await?
+        }
+        Some(read) => {
+            diesel::update(memberships::table.find((organization, user)))
+                .filter(memberships::decided_at.eq(read))
+                .set((
+                    memberships::role.eq(role),
+                    memberships::decided_at.eq(now),
+                    memberships::removed_at.eq(None::<DateTime<Utc>>),
+                ))
+                .execute(conn)
+                .await?
+        }
+    };
+    Ok(())
+}
+
 /// A page of an organization's active members, oldest first.
 pub async fn members(
     conn: &mut Conn,

@@ -103,6 +103,20 @@ pub async fn of_user(
         .await?)
 }
 
+/// Those of the users who take part.
+pub async fn among(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    users: &[UserId],
+) -> Result<Vec<UserId>> {
+    Ok(participants::table
+        .filter(participants::thread_id.eq(access.thread().id))
+        .filter(participants::user_id.eq_any(users))
+        .select(participants::user_id)
+        .load(conn)
+        .await?)
+}
+
 /// Adds participants; answers those who were none before. Whoever is to be notified and was
 /// not, is from now on; nobody stops being notified by this.
 pub async fn add(
@@ -112,12 +126,7 @@ pub async fn add(
     now: DateTime<Utc>,
 ) -> Result<Vec<UserId>> {
     let ids: Vec<UserId> = users.iter().map(|(id, _)| *id).collect();
-    let known: Vec<UserId> = participants::table
-        .filter(participants::thread_id.eq(access.thread().id))
-        .filter(participants::user_id.eq_any(&ids))
-        .select(participants::user_id)
-        .load(conn)
-        .await?;
+    let known = among(conn, access, &ids).await?;
     let rows: Vec<Participant> = users
         .iter()
         .map(|(user_id, subscribed)| Participant {

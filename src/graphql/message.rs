@@ -429,9 +429,11 @@ impl MessageQuery {
         let page = args.check::<Uuid>()?;
         let viewer = ctx.viewer()?;
         let descending = order_by == Some(MessageOrder::SentDesc);
-        let conn = &mut ctx.app().conn().await?;
-        let filter = message_inputs::filter(conn, &viewer, filter.unwrap_or_default()).await?;
-        let slice = message_list::anywhere(conn, &viewer, &filter, descending, &page).await?;
+        let mut conn = ctx.app().conn().await?;
+        let filter = message_inputs::filter(&mut conn, &viewer, filter.unwrap_or_default()).await?;
+        let slice = message_list::anywhere(&mut conn, &viewer, &filter, descending, &page).await?;
+        // The loader that comes next takes a connection of its own.
+        drop(conn);
         // What a deleted message said is for backends that ask for it, and for nobody else.
         let revealed = filter.include_deleted && viewer.is_key();
         MessageConnection::anywhere(ctx, slice, Total::Filtered(filter), revealed).await

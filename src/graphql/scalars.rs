@@ -45,18 +45,3 @@ impl ScalarType for Metadata {
         Value::from_json(self.0.clone()).unwrap_or_default()
     }
 }
-
-/// Any JSON value.
-#[derive(Debug, Clone, PartialEq, Description)]
-pub struct Json(pub serde_json::Value);
-
-#[Scalar(name = "JSON", use_type_description)]
-impl ScalarType for Json {
-    fn parse(value: Value) -> InputValueResult<Self> {
-        Ok(Self(value.into_json()?))
-    }
-
-    fn to_value(&self) -> Value {
-        Value::from_json(self.0.clone()).unwrap_or_default()
-    }
-}

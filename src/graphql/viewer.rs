@@ -91,8 +91,8 @@ impl Viewer {
         MessageConnection::anywhere(ctx, slice, Total::Drafts, false).await
     }
 
-    /// The position of everything that the viewer sees. Take it before you read state, and hand
-    /// it on to miss nothing that happens after.
+    /// The position behind everything that has happened so far in all that the viewer sees. The
+    /// position of a single thread is `Thread.cursor`.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
         ctx.viewer()?;
         let horizon = events::horizon(&mut ctx.app().conn().await?).await?;

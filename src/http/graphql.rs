@@ -32,10 +32,11 @@ struct GetParams {
 /// Answers whatever comes to `/graphql`.
 pub async fn handle(State(server): State<Server>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    if parts.headers.contains_key(header::UPGRADE) {
+    let upgrade = parts.headers.get(header::UPGRADE);
+    if upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => websocket::accept(server, upgrade, &parts.headers),
-            Err(cause) => cause.into_response(),
+            Err(cause) => refusal(cause.status(), "BAD_REQUEST", &cause.body_text()),
         };
     }
     let headers = parts.headers;

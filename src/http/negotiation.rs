@@ -61,7 +61,6 @@ impl Accept {
     pub fn status(self, answer: &Answer) -> StatusCode {
         match first_code(answer).as_deref() {
             Some("UNAUTHENTICATED") => StatusCode::UNAUTHORIZED,
-            Some("RATE_LIMITED") => StatusCode::TOO_MANY_REQUESTS,
             Some("TIMEOUT") => StatusCode::SERVICE_UNAVAILABLE,
             _ if self == Self::GraphqlResponse && is_request_error(answer) => {
                 StatusCode::BAD_REQUEST

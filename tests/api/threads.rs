@@ -3,6 +3,8 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::server::Server;
+use crate::support::socket::eventually;
 use crate::support::{Tenant, unique};
 
 #[tokio::test]
@@ -327,4 +329,72 @@ async fn unread_follows_what_was_seen() {
             .faults(),
         ["messageId"]
     );
+}
+
+#[tokio::test]
+async fn who_is_removed_while_he_posts_does_not_come_back_by_it() {
+    let tenant = Tenant::new().await;
+    let (ada, bob) = (tenant.member("ada").await, tenant.member("bob").await);
+    let thread = ada.open_thread(json!({ "participantIds": [bob.id] })).await;
+    let server = Server::get().await;
+    let (mut holder, watcher) = (server.sql().await, server.sql().await);
+    let query = "query($id: ID!) { thread(id: $id) { number participants { totalCount } } }";
+    let before = ada.run(query, json!({ "id": thread })).await;
+    let number = i32::try_from(before.number("/thread/number")).expect("small");
+    let row = holder.query_one("SELECT pg_backend_pid()", &[]).await;
+    let pid: i32 = row.expect("a pid").get(0);
+    // What a removal does, held open at its lock.
+    let removal = holder.transaction().await.expect("a transaction");
+    let of_tenant = "(SELECT t.id FROM threads t JOIN organizations o ON o.id = t.organization_id
+        WHERE o.external_id = $1 AND t.number = $2)";
+    let lock = format!("SELECT FROM threads WHERE id = {of_tenant} FOR NO KEY UPDATE");
+    let held = removal.execute(&lock, &[&tenant.name, &number]).await;
+    assert_eq!(held.expect("it locks"), 1);
+    let input = json!({ "threadId": thread, "body": "Still here" });
+    let (writer, waits) = (
+        bob.actor(),
+        "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
+    );
+    let post = tokio::spawn(async move {
+        writer
+            .mutate("createMessage", input, "message { id }")
+            .await
+    });
+    eventually("the post waits for the lock", async || {
+        let row = watcher.query_one(waits, &[&pid]).await.expect("a count");
+        row.get::<_, i64>(0) >= 1
+    })
+    .await;
+    let remove = format!(
+        "DELETE FROM participants WHERE thread_id = {of_tenant}
+         AND user_id = (SELECT id FROM users WHERE external_id = $3)"
+    );
+    let removed = removal
+        .execute(&remove, &[&tenant.name, &number, &bob.external_id])
+        .await;
+    assert_eq!(removed.expect("it removes"), 1);
+    removal.commit().await.expect("it commits");
+    assert_eq!(post.await.expect("an answer").code(), "NOT_FOUND");
+    let after = ada.run(query, json!({ "id": thread })).await;
+    assert_eq!(after.number("/thread/participants/totalCount"), 1);
+}
+
+#[tokio::test]
+async fn a_thread_is_the_same_only_with_the_same_first_message() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let named = unique("thread");
+    let input =
+        |body: &str| json!({ "externalId": named, "subject": "Once", "message": { "body": body } });
+    let first = ada
+        .mutate("createThread", input("One"), "message { id }")
+        .await;
+    let again = ada
+        .mutate("createThread", input("One"), "message { id }")
+        .await;
+    assert_eq!(again.text("/message/id"), first.text("/message/id"));
+    let other = ada
+        .mutate("createThread", input("Two"), "message { id }")
+        .await;
+    assert_eq!(other.code(), "CONFLICT");
 }

@@ -89,22 +89,22 @@ pub async fn thread_locked(
     viewer: &Viewer,
     name: &Ref<ThreadId>,
 ) -> Result<ThreadAccess> {
-    // Found first and locked by its key then: the lock may have to be waited for, and what is
-    // visible must be judged on the row as it is afterwards.
     let id = match name {
         Ref::Id(id) => *id,
         Ref::External(_) => thread(conn, viewer, name).await?.thread.id,
     };
-    let locked = threads::table
+    let locked: Option<ThreadId> = threads::table
         .filter(threads::id.eq(id))
         .filter(visible_threads(viewer))
-        .select(thread_columns())
+        .select(threads::id)
         .for_no_key_update()
         .first(conn)
         .await
-        .optional()?
-        .ok_or(Error::NotFound("thread"))?;
-    Ok(thread_access(viewer, locked))
+        .optional()?;
+    let locked = locked.ok_or(Error::NotFound("thread"))?;
+    // The lock may have been waited for, and who takes part was read before the wait: only a
+    // statement of its own sees what the transaction that held the lock has done.
+    thread(conn, viewer, &Ref::Id(locked)).await
 }
 
 /// Proofs for those of the threads that the viewer sees.

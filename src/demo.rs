@@ -122,16 +122,27 @@ pub async fn load(app: &Arc<App>) -> Result<()> {
     }
     let now = app.clock.now();
     let mut conn = app.conn().await?;
-    for thread in &demo.threads {
-        let load = Loading {
-            organization,
-            people: &people,
-            thread,
-            now,
-        };
-        conn.transaction(async |conn| load.run(conn).await).await?;
-    }
-    Ok(())
+    // All or nothing: who is killed meanwhile finds no thread, and loads them at the next start.
+    conn.transaction(async |conn| {
+        for thread in &demo.threads {
+            let load = Loading {
+                organization,
+                people: &people,
+                thread,
+                now,
+            };
+            load.run(conn).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Whether the database is as it is before the first start: nobody's but the demo's, and empty.
+pub async fn is_wanted(app: &App) -> Result<bool> {
+    let mut conn = app.conn().await?;
+    let others = crate::db::organization::others_exist(&mut conn, ORGANIZATION).await?;
+    Ok(!others && crate::db::thread::none_exists(&mut conn).await?)
 }
 
 async fn load_person(

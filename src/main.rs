@@ -10,7 +10,7 @@ use bobbin::app::{App, Clock};
 use bobbin::auth::keys::{Claims, Keys};
 use bobbin::config::{Cli, Command, KeyCommand, LogFormat, Mode, Secret, Settings, TokenArgs};
 use bobbin::db::enums::Role;
-use bobbin::db::{api_key, organization, pool};
+use bobbin::db::{api_key, pool};
 use bobbin::error::Error;
 use bobbin::postgres::{self, Postgres};
 use bobbin::{demo, graphql, http, live, secret};
@@ -146,7 +146,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         app.page_token = Some(page_token(&app)?);
     }
     let app = Arc::new(app);
-    if mode == Mode::Development && is_empty(&app).await? {
+    if mode == Mode::Development && demo::is_wanted(&app).await.map_err(said)? {
         demo::load(&app).await.map_err(said)?;
     }
     write_address(&app.settings.data_dir, &address.to_string())?;
@@ -190,11 +190,6 @@ async fn prepare_for(app: &App, database: &Database) -> Result<(), String> {
         Database::Private(_) => pool::migrate(&app.pool).await.map_err(said),
         Database::Given => prepare(app).await,
     }
-}
-
-async fn is_empty(app: &App) -> Result<bool, String> {
-    let mut conn = app.conn().await.map_err(said)?;
-    organization::none_exists(&mut conn).await.map_err(said)
 }
 
 /// The secret that signs tokens: the setting; in development one that is made once.

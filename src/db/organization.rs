@@ -84,10 +84,13 @@ pub async fn by_external_id(conn: &mut Conn, external_id: &str) -> Result<Option
         .optional()?)
 }
 
-/// Whether there is none at all.
-pub async fn none_exists(conn: &mut Conn) -> Result<bool> {
-    let any = organizations::table.select(organizations::id).limit(1);
-    Ok(any.load::<OrganizationId>(conn).await?.is_empty())
+/// Whether there are any besides the one with a backend's id.
+pub async fn others_exist(conn: &mut Conn, external_id: &str) -> Result<bool> {
+    let others = organizations::table
+        .filter(organizations::external_id.is_distinct_from(external_id))
+        .select(organizations::id)
+        .limit(1);
+    Ok(!others.load::<OrganizationId>(conn).await?.is_empty())
 }
 
 /// The organization with a backend's id, made if there is none.

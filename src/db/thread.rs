@@ -431,3 +431,9 @@ pub async fn remove_by_external_id(
         .await?;
     Ok(())
 }
+
+/// Whether there is none at all.
+pub async fn none_exists(conn: &mut Conn) -> Result<bool> {
+    let any = threads::table.select(threads::id).limit(1);
+    Ok(any.load::<ThreadId>(conn).await?.is_empty())
+}

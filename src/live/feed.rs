@@ -77,6 +77,8 @@ pub struct Feed {
     seen_due: Option<Instant>,
     /// What was last told of whom, so that a move that shows nothing new is not told.
     told_seen: HashMap<UserId, Option<MessageId>>,
+    /// Whether access must be proven anew before anything else is told.
+    unproven: bool,
     /// How many attempts have failed in a row.
     failures: u32,
     /// Why the feed ends once the queue is empty.
@@ -122,6 +124,7 @@ impl Feed {
             hold_until: None,
             seen_due: None,
             told_seen: HashMap::new(),
+            unproven: false,
             failures: 0,
             ending: None,
             ended: false,
@@ -184,12 +187,19 @@ impl Feed {
         let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(5)) + spread;
         self.failures += 1;
         sleep(wait).await;
+        // What failed may have been the proof that access is still there.
+        self.unproven = true;
         self.behind = true;
         self.seen_due = Some(Instant::now());
     }
 
     /// Does the next thing that there is to do, or waits for one.
     async fn step(&mut self) -> Result<()> {
+        if self.unproven {
+            self.check_access().await?;
+            self.unproven = false;
+            return Ok(());
+        }
         if self.behind {
             return self.read_log().await;
         }

@@ -1,5 +1,7 @@
-//! What messages say: sanitized HTML, and the words alone. Pure functions; they look at nothing
-//! but their arguments.
+//! What messages say: sanitized HTML, structured content, items and answers, and the words alone.
+//! Pure functions; they look at nothing but their arguments.
+
+pub mod rules;
 
 use crate::db::message::Words;
 

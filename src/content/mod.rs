@@ -1,7 +1,9 @@
 //! What messages say: sanitized HTML, structured content, items and answers, and the words alone.
 //! Pure functions; they look at nothing but their arguments.
 
+pub mod object;
 pub mod rules;
+pub mod structure;
 
 use crate::db::message::Words;
 

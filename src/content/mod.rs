@@ -2,6 +2,7 @@
 //! Pure functions; they look at nothing but their arguments.
 
 pub mod object;
+pub mod rendering;
 pub mod rules;
 pub mod structure;
 

@@ -1,6 +1,8 @@
 //! What messages say: sanitized HTML, structured content, items and answers, and the words alone.
 //! Pure functions; they look at nothing but their arguments.
 
+pub mod attributes;
+pub mod form;
 pub mod object;
 pub mod rendering;
 pub mod rules;

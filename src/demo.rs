@@ -17,7 +17,7 @@ use crate::actions::thread::{self, OpenThread, ThreadValues};
 use crate::actions::{organization, user};
 use crate::app::App;
 use crate::auth::{Viewer, Who};
-use crate::db::enums::{Access, Role, UserKind};
+use crate::db::enums::{Access, Mark, Role, UserKind};
 use crate::db::message::Message;
 use crate::db::pool::Conn;
 use crate::db::user::UserChange;
@@ -211,7 +211,8 @@ impl Loading<'_> {
         for (name, number) in &self.thread.seen {
             if let Some(message) = number.checked_sub(1).and_then(|index| posted.get(index)) {
                 let person = self.person(name)?;
-                watermark::advance(conn, &access, person, message.place(), self.now).await?;
+                let places = [(&access, message.place())];
+                watermark::advance(conn, &places, (person, Mark::Seen), self.now).await?;
             }
         }
         Ok(())
@@ -225,6 +226,7 @@ impl Loading<'_> {
             .map(|name| self.person(name).map(Ref::Id))
             .collect::<Result<_>>()?;
         Ok(OpenThread {
+            inbox: None,
             organization: Some(Ref::Id(self.organization)),
             values: ThreadValues {
                 external_id: Some(self.thread.external_id.clone()),

@@ -36,6 +36,8 @@ pub enum Error {
     Conflict(String),
     /// A message of this type may not be made by this viewer.
     InvalidMessageType(String),
+    /// Only messages of an API inbox have this done to them.
+    ApiInboxRequired,
     /// Anything else. Logged, never shown.
     Internal(Arc<dyn fmt::Debug + Send + Sync>),
 }
@@ -61,6 +63,7 @@ impl Error {
             Self::BadUserInput(_) => "BAD_USER_INPUT",
             Self::Conflict(_) => "CONFLICT",
             Self::InvalidMessageType(_) => "INVALID_MESSAGE_TYPE",
+            Self::ApiInboxRequired => "API_INBOX_REQUIRED",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -78,6 +81,7 @@ impl Error {
                 .map(|field| format!("{}: {}", field.path, field.message))
                 .collect::<Vec<_>>()
                 .join("; "),
+            Self::ApiInboxRequired => "the message's thread has no API inbox".to_owned(),
             Self::Internal(_) => "internal error".to_owned(),
         }
     }

@@ -45,16 +45,29 @@ pub enum Fact {
     MessageCreated(Arc<Message>),
     /// A message was edited, reacted to, deleted or restored.
     MessageUpdated(Arc<Message>),
+    /// Text was appended to a message.
+    MessageAppended(Arc<Message>, Appended),
     /// A message was deleted for good.
     MessageRemoved(MessageId),
     /// The thread came to be.
     ThreadCreated,
     /// Something about the thread itself changed.
     ThreadUpdated,
+    /// The thread was deleted for good, with all that was in it.
+    ThreadDeleted,
     /// Somebody joined.
     ParticipantAdded(UserId),
     /// Somebody left or was removed.
     ParticipantRemoved(UserId),
+}
+
+/// A text that was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The text.
+    pub text: Arc<str>,
+    /// Behind how many characters of the message's text.
+    pub offset: i32,
 }
 
 impl Fact {
@@ -63,9 +76,11 @@ impl Fact {
         match self {
             Self::MessageCreated(_) => EventKind::MessageCreated,
             Self::MessageUpdated(_) => EventKind::MessageUpdated,
+            Self::MessageAppended(..) => EventKind::MessageAppended,
             Self::MessageRemoved(_) => EventKind::MessageRemoved,
             Self::ThreadCreated => EventKind::ThreadCreated,
             Self::ThreadUpdated => EventKind::ThreadUpdated,
+            Self::ThreadDeleted => EventKind::ThreadDeleted,
             Self::ParticipantAdded(_) => EventKind::ParticipantAdded,
             Self::ParticipantRemoved(_) => EventKind::ParticipantRemoved,
         }
@@ -74,8 +89,18 @@ impl Fact {
     /// The message that it is about.
     pub fn message_id(&self) -> Option<MessageId> {
         match self {
-            Self::MessageCreated(message) | Self::MessageUpdated(message) => Some(message.id),
+            Self::MessageCreated(message)
+            | Self::MessageUpdated(message)
+            | Self::MessageAppended(message, _) => Some(message.id),
             Self::MessageRemoved(id) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// What it appended.
+    pub fn appended(&self) -> Option<&Appended> {
+        match self {
+            Self::MessageAppended(_, appended) => Some(appended),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ use type_safe_id::{DynamicType, StaticType, TypeSafeId};
 use uuid::Uuid;
 
 /// An object as a client names it: by our id, or by the id that a backend gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ref<T> {
     /// Our own id.
     Id(T),
@@ -135,6 +135,11 @@ typed_id!(
     /// A message, `msg_...`.
     MessageId,
     "msg"
+);
+typed_id!(
+    /// An inbox, `inb_...`.
+    InboxId,
+    "inb"
 );
 
 impl UserId {

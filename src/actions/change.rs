@@ -174,6 +174,13 @@ impl Change {
         Ok((self.access.with(stored), Told(told)))
     }
 
+    /// Removes the thread for good, then appends the events: the transaction's last statement.
+    pub async fn remove(self, conn: &mut Conn) -> Result<Told> {
+        thread::remove(conn, self.thread.id).await?;
+        events::append(conn, &self.told).await?;
+        Ok(Told(self.told.into_iter().map(Arc::new).collect()))
+    }
+
     async fn look_for_newest(&mut self, conn: &mut Conn, private: bool) -> Result<()> {
         let (public, any) = message_list::newest_times(conn, self.thread.id).await?;
         self.thread.last_message_at = public;

@@ -8,11 +8,13 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 
 use crate::actions::change::{Change, audience};
+use crate::actions::mention;
 use crate::actions::posting::{self, NewMessage, before_sending};
 use crate::actions::thread::{self, OpenThread};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::{MessageAccess, find};
+use crate::db::events;
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
 use crate::error::{Error, Faults, Result};
@@ -69,6 +71,9 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
                 ));
             }
             before_sending(conn, &mut change, message.sender_id, message.private, true).await?;
+            if !message.private {
+                mention::subscribe(conn, &mut change, message.content.as_ref()).await?;
+            }
             message.set_sent(change.next_seq(), change.sending_time());
             message::save(conn, &message).await?;
             change.count_sent(&message);
@@ -105,6 +110,7 @@ pub async fn delete(
                 ));
             } else if permanently {
                 message::remove(conn, message.id).await?;
+                events::forget_appended(conn, message.thread_id, message.id).await?;
                 change.count_removed(conn, &message).await?;
                 change.tell(Fact::MessageRemoved(message.id), audience(&message));
                 false

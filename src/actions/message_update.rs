@@ -8,28 +8,39 @@ use serde_json::Value;
 
 use crate::actions::change::Change;
 use crate::actions::message::{bury, lock};
-use crate::actions::posting::check_words;
-use crate::actions::{check, reaction};
+use crate::actions::posting::{check_attributes, check_words};
+use crate::actions::{check, mention, participant, reaction};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::content;
 use crate::db::access::MessageAccess;
-use crate::db::enums::MessageType;
+use crate::db::enums::{ContentType, MessageType};
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
+use crate::db::revision;
 use crate::error::{Error, Faults, Result, broke_unique};
 use crate::event::Fact;
-use crate::ids::{MessageId, Ref};
+use crate::ids::{MessageId, Ref, UserId};
 
 /// What to change of a message. What is absent stays; an inner none clears.
 #[derive(Debug, Clone, Default)]
 pub struct UpdateMessage {
     /// The backend's id.
     pub external_id: Option<Option<String>>,
-    /// The words. Given alone, they replace the HTML too.
+    /// Who wrote it, by a backend.
+    pub sender: Option<Ref<UserId>>,
+    /// The words. Any form of them that is given replaces all the others too.
     pub body: Option<Option<String>>,
-    /// The words as HTML. Given alone, they replace the raw text too.
+    /// The words as HTML.
     pub body_html: Option<Option<String>>,
+    /// The words as structured content.
+    pub content: Option<Option<Value>>,
+    /// What its content is.
+    pub content_type: Option<ContentType>,
+    /// What its content type needs.
+    pub content_attributes: Option<Option<Value>>,
+    /// What kind of entry it is, by a backend.
+    pub message_type: Option<MessageType>,
     /// Where it belongs in the product.
     pub url: Option<Option<String>>,
     /// The icon of an ACTION.
@@ -55,7 +66,10 @@ pub struct UpdateMessage {
 impl UpdateMessage {
     fn changes_facts(&self) -> bool {
         self.external_id.is_some()
+            || self.sender.is_some()
             || self.changes_words()
+            || self.changes_kind()
+            || self.message_type.is_some()
             || self.url.is_some()
             || self.icon_url.is_some()
             || self.extra_classnames.is_some()
@@ -65,7 +79,11 @@ impl UpdateMessage {
     }
 
     fn changes_words(&self) -> bool {
-        self.body.is_some() || self.body_html.is_some()
+        self.body.is_some() || self.body_html.is_some() || self.content.is_some()
+    }
+
+    fn changes_kind(&self) -> bool {
+        self.content_type.is_some() || self.content_attributes.is_some()
     }
 
     fn changes_deletion(&self) -> bool {
@@ -88,7 +106,8 @@ pub async fn update(
             let (mut change, access) = lock(conn, viewer, name, now).await?;
             check_rights(&access, &input)?;
             let mut message = access.message().clone();
-            let wrote = write(conn, &mut message, &input, now).await?;
+            check_content(&message, &input)?;
+            let wrote = write(conn, viewer, &mut change, &mut message, &input).await?;
             let reacted = react(conn, viewer, &access, &input, now).await?;
             if (wrote || reacted) && !message.is_draft() {
                 change.tell_message(&message, Fact::MessageUpdated);
@@ -110,10 +129,6 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
         "externalId",
         flat(&input.external_id).as_deref(),
     );
-    if input.changes_words() {
-        let (body, html) = (flat(&input.body), flat(&input.body_html));
-        check_words(&mut faults, "", body.as_deref(), html.as_deref());
-    }
     check::url(&mut faults, "url", flat(&input.url).as_deref());
     check::url(&mut faults, "iconUrl", flat(&input.icon_url).as_deref());
     let classnames = flat(&input.extra_classnames);
@@ -136,12 +151,63 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
         }
     }
     faults.finish()?;
-    if !viewer.is_key() && (input.deleted_at.is_some() || input.updated_at.is_some()) {
+    if viewer.is_key() {
+        return Ok(());
+    }
+    if input.message_type.is_some() {
+        return Err(Error::InvalidMessageType(
+            "only an API key changes the type of a message".to_owned(),
+        ));
+    }
+    if input.deleted_at.is_some() || input.updated_at.is_some() || input.sender.is_some() {
         return Err(Error::Forbidden(
-            "only an API key sets deletedAt and updatedAt".to_owned(),
+            "only an API key sets deletedAt, updatedAt and senderId".to_owned(),
         ));
     }
     Ok(())
+}
+
+/// What the message would say, and what its content type would need, checked together.
+fn check_content(message: &Message, input: &UpdateMessage) -> Result<()> {
+    let mut faults = Faults::default();
+    let content_type = input.content_type.unwrap_or(message.content_type);
+    let flat = |value: &Option<Option<String>>| value.clone().flatten();
+    if input.changes_words() {
+        let (body, html) = (flat(&input.body), flat(&input.body_html));
+        let content = input.content.as_ref().and_then(Option::as_ref);
+        let text = (body.as_deref(), html.as_deref());
+        check_words(&mut faults, "", text, content, content_type);
+    } else if input.content_type == Some(ContentType::Text) {
+        let text = (Some(message.body.as_str()), message.body_html.as_deref());
+        check_words(
+            &mut faults,
+            "",
+            text,
+            message.content.as_ref(),
+            content_type,
+        );
+    }
+    if input.changes_kind() {
+        let attributes = attributes(message, input);
+        check_attributes(
+            &mut faults,
+            "contentAttributes",
+            content_type,
+            attributes.as_ref(),
+        );
+    }
+    faults.finish()
+}
+
+/// The attributes that the message would have: those of another content type do not stay.
+fn attributes(message: &Message, input: &UpdateMessage) -> Option<Value> {
+    let stays = input
+        .content_type
+        .is_none_or(|kind| kind == message.content_type);
+    match &input.content_attributes {
+        Some(given) => given.clone(),
+        None => stays.then(|| message.content_attributes.clone()),
+    }
 }
 
 fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
@@ -161,8 +227,12 @@ fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
     }
     let mut faults = Faults::default();
     let icon = matches!(input.icon_url, Some(Some(_)));
-    if icon && message.type_ != MessageType::Action {
+    let message_type = input.message_type.unwrap_or(message.type_);
+    if icon && message_type != MessageType::Action {
         faults.add("iconUrl", "is for ACTION messages only");
+    }
+    if message_type == MessageType::Action && (message.private || message.is_draft()) {
+        faults.add("type", "a private note or a draft is never an ACTION");
     }
     if let Some(private) = input.private {
         if private != message.private && !message.is_draft() {
@@ -179,21 +249,22 @@ fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
 /// Changes words and facts; whether anything is other than before.
 async fn write(
     conn: &mut Conn,
+    viewer: &Viewer,
+    change: &mut Change,
     message: &mut Message,
     input: &UpdateMessage,
-    now: DateTime<Utc>,
 ) -> Result<bool> {
     let before = message.clone();
-    if input.changes_words() {
-        let html = input.body_html.clone().flatten();
-        let words = content::words(input.body.clone().flatten(), html.as_deref());
-        let same = words.body == message.body && words.body_html == message.body_html;
-        if !same && !message.is_draft() {
-            message.updated_at = Some(now);
-        }
-        message.body = words.body;
-        message.body_html = words.body_html;
-        message.plaintext = words.plaintext;
+    say(conn, viewer, change, message, input).await?;
+    if let Some(sender) = &input.sender {
+        let sender = [("senderId".to_owned(), sender.clone())];
+        let organization = message.organization_id;
+        let sender = participant::members_at(conn, viewer, organization, &sender).await?;
+        message.sender_id = sender.first().copied();
+    }
+    message.type_ = input.message_type.unwrap_or(message.type_);
+    if message.type_ == MessageType::User {
+        message.icon_url = None;
     }
     if let Some(external_id) = &input.external_id {
         message.external_id.clone_from(external_id);
@@ -222,7 +293,50 @@ async fn write(
             cause.into()
         }
     })?;
+    if message.type_ != before.type_ {
+        change.count_again(conn, &before, message).await?;
+    }
     Ok(true)
+}
+
+/// Changes what the message says; what it said is kept, unless it is a draft.
+async fn say(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    change: &mut Change,
+    message: &mut Message,
+    input: &UpdateMessage,
+) -> Result<()> {
+    let before = message.clone();
+    if input.changes_words() {
+        let html = input.body_html.clone().flatten();
+        let content = input.content.clone().flatten();
+        mention::check(conn, viewer, message.organization_id, content.as_ref()).await?;
+        let body = input.body.clone().flatten();
+        message.set_words(content::words(body, html.as_deref(), content));
+    }
+    if input.changes_kind() {
+        let attributes = attributes(message, input);
+        message.content_type = input.content_type.unwrap_or(message.content_type);
+        message.content_attributes = attributes.unwrap_or_else(|| serde_json::json!({}));
+    }
+    if *message == before || message.is_draft() {
+        return Ok(());
+    }
+    message.updated_at = Some(change.now);
+    if (message.content_type, &message.content_attributes)
+        != (before.content_type, &before.content_attributes)
+    {
+        // They answered something else.
+        message.submitted_values = None;
+    }
+    if before.words() != message.words() {
+        revision::keep(conn, &before, viewer.user_id(), change.now).await?;
+    }
+    if !message.private {
+        mention::subscribe(conn, change, message.content.as_ref()).await?;
+    }
+    Ok(())
 }
 
 async fn react(

@@ -13,16 +13,32 @@ pub mod user;
 
 pub mod thread;
 
+mod relocation;
+
 pub mod participant;
 
 pub mod posting;
+
+mod direction;
+
+mod mention;
 
 pub mod message;
 
 pub mod message_update;
 
+pub mod append;
+
+pub mod form;
+
+pub mod status;
+
 pub mod reaction;
 
 pub mod seen;
+
+pub mod inbox;
+
+pub mod inbox_state;
 
 pub mod api_key;

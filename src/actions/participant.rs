@@ -15,7 +15,7 @@ use crate::db::participant;
 use crate::db::pool::Conn;
 use crate::db::user;
 use crate::error::{Error, Faults, Result};
-use crate::event::Fact;
+use crate::event::{Audience, Fact};
 use crate::ids::{OrganizationId, Ref, ThreadId, UserId};
 
 /// Most people that one call may name.
@@ -93,6 +93,67 @@ pub async fn leave(app: &Arc<App>, viewer: &Viewer, thread: &Ref<ThreadId>) -> R
     Ok(access.thread().id)
 }
 
+/// Sets whether somebody is to be notified of what is new in a thread: the viewer, or whom a
+/// backend names. Who subscribes takes part from then on.
+pub async fn set_subscribed(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    thread: &Ref<ThreadId>,
+    user: Option<&Ref<UserId>>,
+    subscribed: bool,
+) -> Result<ThreadAccess> {
+    let now = app.clock.now();
+    let mut conn = app.conn().await?;
+    let (access, told) = conn
+        .transaction(async |conn| {
+            let mut change = Change::lock(conn, viewer, thread, now).await?;
+            let user = person(conn, viewer, change.access(), user).await?;
+            let takes_part = !participant::among(conn, change.access(), &[user])
+                .await?
+                .is_empty();
+            if takes_part {
+                if participant::set_subscribed(conn, change.access(), user, subscribed).await? {
+                    // Of the list of participants, not of what the thread is about: its
+                    // updatedAt stays.
+                    change.tell(Fact::ThreadUpdated, Audience::Everyone);
+                }
+            } else if subscribed {
+                join(conn, &mut change, &[(user, true)], now).await?;
+            }
+            change.save(conn).await
+        })
+        .await?;
+    app.bus.publish(told.events());
+    Ok(access)
+}
+
+/// For whom something of a thread is set: the viewer; a backend names a member of the
+/// organization.
+pub async fn person(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    access: &ThreadAccess,
+    user: Option<&Ref<UserId>>,
+) -> Result<UserId> {
+    match (viewer.user_id(), user) {
+        (Some(id), None) => Ok(id),
+        (None, None) => Err(Error::field("userId", "is required with an API key")),
+        (_, Some(name)) => {
+            let user = find::user(conn, viewer, name).await?;
+            if viewer.user_id().is_some_and(|id| id != user.id) {
+                return Err(Error::Forbidden(
+                    "only an API key does this for others".to_owned(),
+                ));
+            }
+            let organization = access.thread().organization_id;
+            let member = organization::active_members(conn, organization, &[user.id]).await?;
+            member.first().copied().ok_or_else(|| {
+                Error::field("userId", "is not a member of the thread's organization")
+            })
+        }
+    }
+}
+
 /// Makes people participants within a change, each with whether to notify them, and tells of
 /// those who were none.
 pub async fn join(
@@ -122,19 +183,31 @@ pub async fn members(
     if names.len() > MAX_NAMED {
         return Err(Error::field(path, format!("at most {MAX_NAMED} at once")));
     }
-    let found = user::ids_of(conn, names).await?;
+    let names = names.iter().cloned().enumerate();
+    let named: Vec<_> = names
+        .map(|(index, name)| (format!("{path}.{index}"), name))
+        .collect();
+    members_at(conn, viewer, organization, &named).await
+}
+
+/// The same, of users who are named at several paths.
+pub async fn members_at(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    organization: OrganizationId,
+    named: &[(String, Ref<UserId>)],
+) -> Result<Vec<UserId>> {
+    let names: Vec<Ref<UserId>> = named.iter().map(|(_, name)| name.clone()).collect();
+    let found = user::ids_of(conn, &names).await?;
     let ids: Vec<UserId> = found.iter().flatten().copied().collect();
     let mut active = organization::active_members(conn, organization, &ids).await?;
     if viewer.role_in(organization) == Some(Role::Contact) {
         active = find::met_by(conn, viewer, &active).await?;
     }
     let mut faults = Faults::default();
-    for (index, user) in found.iter().enumerate() {
+    for ((path, _), user) in named.iter().zip(&found) {
         if !user.is_some_and(|user| active.contains(&user)) {
-            faults.add(
-                format!("{path}.{index}"),
-                "is not a member of the organization",
-            );
+            faults.add(path, "is not a member of the organization");
         }
     }
     faults.finish()?;

@@ -2,15 +2,15 @@
 //! around it. Within a change that somebody else opens and saves.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::actions::change::Change;
-use crate::actions::{check, participant, reaction, thread};
+use crate::actions::{check, direction, mention, participant, reaction, thread};
 use crate::auth::Viewer;
-use crate::content;
+use crate::content::{self, attributes, structure};
 use crate::db::access::find;
-use crate::db::enums::MessageType;
+use crate::db::enums::{ContentType, Direction, MessageType};
 use crate::db::message::{self, Message, NewMessage as Row};
 use crate::db::participant as participants;
 use crate::db::pool::Conn;
@@ -42,6 +42,18 @@ pub struct MessageValues {
     pub body: Option<String>,
     /// The words as HTML, not yet sanitized.
     pub body_html: Option<String>,
+    /// The words as structured content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Value>,
+    /// What its content is; none: words.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text_of")]
+    pub content_type: Option<ContentType>,
+    /// What its content type needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_attributes: Option<Value>,
+    /// Which way it goes, if that is not plain from who writes.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "way_of")]
+    pub direction: Option<Direction>,
     /// Not to be sent yet.
     pub draft: bool,
     /// Something happened, rather than somebody wrote.
@@ -73,6 +85,8 @@ pub async fn post(
 ) -> Result<Message> {
     let organization = change.thread.organization_id;
     let sender = sender(conn, viewer, organization, input).await?;
+    let (sender, direction) = direction::of(conn, viewer, change, &input.values, sender).await?;
+    mention::check(conn, viewer, organization, input.values.content.as_ref()).await?;
     let reply_to = match &input.reply_to {
         Some(name) => Some(quoted(conn, viewer, change, name).await?),
         None => None,
@@ -101,9 +115,13 @@ pub async fn post(
     if !input.values.draft {
         let subscribe = !input.unsubscribed;
         before_sending(conn, change, sender, input.values.private, subscribe).await?;
+        if !input.values.private {
+            mention::subscribe(conn, change, input.values.content.as_ref()).await?;
+        }
     }
     let row = Row {
         sender_id: sender,
+        direction,
         input_hash,
         reply_to_id: reply_to,
         ..row(change, input)
@@ -136,7 +154,7 @@ pub async fn write_action(
     metadata: Value,
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
-    let words = content::words(Some(text), None);
+    let words = content::words(Some(text), None, None);
     let thread = (change.thread.organization_id, change.thread.id);
     let sent_at = match at {
         Some(at) if at < change.now => at,
@@ -162,8 +180,15 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
     check_words(
         faults,
         prefix,
-        values.body.as_deref(),
-        values.body_html.as_deref(),
+        (values.body.as_deref(), values.body_html.as_deref()),
+        values.content.as_ref(),
+        values.content_type.unwrap_or(ContentType::Text),
+    );
+    check_attributes(
+        faults,
+        &at("contentAttributes"),
+        values.content_type.unwrap_or(ContentType::Text),
+        values.content_attributes.as_ref(),
     );
     check::url(faults, &at("url"), values.url.as_deref());
     check::url(faults, &at("iconUrl"), values.icon_url.as_deref());
@@ -185,6 +210,12 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
     }
     if values.action && values.private {
         faults.add(at("private"), "an ACTION message is never private");
+    }
+    if values.direction.is_some() && values.action {
+        faults.add(at("direction"), "an ACTION message has none");
+    }
+    if values.direction == Some(Direction::Incoming) && values.private {
+        faults.add(at("direction"), "a private note is never INCOMING");
     }
     if values.draft && values.action {
         faults.add(at("status"), "an ACTION message is never a draft");
@@ -208,16 +239,36 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
     }
 }
 
-/// The faults of a message's words.
-pub fn check_words(faults: &mut Faults, prefix: &str, body: Option<&str>, html: Option<&str>) {
+/// The faults of a message's words; those of a TEXT must be there.
+pub fn check_words(
+    faults: &mut Faults,
+    prefix: &str,
+    (body, html): (Option<&str>, Option<&str>),
+    content: Option<&Value>,
+    content_type: ContentType,
+) {
     let (body_at, html_at) = (format!("{prefix}body"), format!("{prefix}bodyHtml"));
     let empty = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
-    if empty(body) && empty(html) {
-        faults.add(&body_at, "body or bodyHtml is required");
-        faults.add(&html_at, "body or bodyHtml is required");
+    if empty(body) && empty(html) && content.is_none() && content_type == ContentType::Text {
+        faults.add(&body_at, "body, bodyHtml or content is required");
+        faults.add(&html_at, "body, bodyHtml or content is required");
     }
     check::text(faults, &body_at, body, check::MAX_BODY);
     check::text(faults, &html_at, html, check::MAX_BODY);
+    if let Some(content) = content {
+        structure::check(faults, &format!("{prefix}content"), content);
+    }
+}
+
+/// The faults of what a content type needs.
+pub fn check_attributes(
+    faults: &mut Faults,
+    path: &str,
+    content_type: ContentType,
+    given: Option<&Value>,
+) {
+    let none = empty_object();
+    attributes::check(faults, path, content_type, given.unwrap_or(&none));
 }
 
 /// Who a message is by: the viewer; with an API key a member of the organization, or nobody.
@@ -299,7 +350,7 @@ pub async fn before_sending(
 /// The row of a message but for who wrote it and what it quotes.
 fn row(change: &mut Change, input: &NewMessage) -> Row {
     let values = input.values.clone();
-    let words = content::words(values.body, values.body_html.as_deref());
+    let words = content::words(values.body, values.body_html.as_deref(), values.content);
     let draft = Row::draft(
         change.thread.organization_id,
         change.thread.id,
@@ -322,18 +373,30 @@ fn row(change: &mut Change, input: &NewMessage) -> Row {
         } else {
             MessageType::User
         },
+        content_type: values.content_type.unwrap_or(ContentType::Text),
+        content_attributes: values.content_attributes.unwrap_or_else(empty_object),
         private: values.private,
         url: values.url,
         icon_url: values.icon_url,
         extra_classnames: values.extra_classnames,
-        metadata: values
-            .metadata
-            .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        metadata: values.metadata.unwrap_or_else(empty_object),
         updated_at: values.updated_at,
         deleted_at: values.deleted_at,
         created_at: values.sent_at.unwrap_or(change.now).min(change.now),
         ..row
     }
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn text_of<S: Serializer>(kind: &Option<ContentType>, to: S) -> Result<S::Ok, S::Error> {
+    kind.map(ContentType::as_str).serialize(to)
+}
+
+fn way_of<S: Serializer>(way: &Option<Direction>, to: S) -> Result<S::Ok, S::Error> {
+    way.map(Direction::as_str).serialize(to)
 }
 
 fn taken() -> Error {

@@ -1,73 +1,97 @@
-//! Writes on up to where people have seen threads. They lock no thread and write no log.
+//! Writes on up to where people have seen threads, and up to where threads have come to their
+//! devices. They lock no thread and write no log.
 
 use std::sync::Arc;
 
+use crate::actions::participant::person;
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::{ThreadAccess, find};
+use crate::db::enums::Mark;
+use crate::db::message::Message;
 use crate::db::message_list::{self, Pick};
-use crate::db::organization;
+use crate::db::pool::Conn;
 use crate::db::watermark;
 use crate::error::{Error, Result};
 use crate::ids::{MessageId, Ref, ThreadId, UserId};
 use crate::live::bus::Signal;
 
-/// Marks a thread as seen up to a message, by default the newest one; never backwards.
+/// Marks a thread as seen, or as delivered, up to a message, by default the newest one; never
+/// backwards.
 pub async fn mark(
     app: &Arc<App>,
     viewer: &Viewer,
+    mark: Mark,
     thread: &Ref<ThreadId>,
-    message: Option<&Ref<MessageId>>,
-    user: Option<&Ref<UserId>>,
+    (message, user): (Option<&Ref<MessageId>>, Option<&Ref<UserId>>),
 ) -> Result<ThreadAccess> {
     let mut conn = app.conn().await?;
     let access = find::thread(&mut conn, viewer, thread).await?;
-    let id = access.thread().id;
-    let reader = reader(&mut conn, viewer, &access, user).await?;
-    let place = match message {
-        Some(name) => {
-            let message = find::message(&mut conn, viewer, name).await?;
-            if message.message().thread_id != id || message.message().is_draft() {
-                return Err(Error::field("messageId", "is not a message of this thread"));
-            }
-            Some(message.message().place())
-        }
-        None => message_list::pick(&mut conn, std::slice::from_ref(&access), Pick::Latest)
-            .await?
-            .remove(&id)
-            .map(|message| message.place()),
+    let reader = person(&mut conn, viewer, &access, user).await?;
+    let message = match message {
+        Some(name) => Some(of_thread(&mut conn, viewer, &access, name, "messageId").await?),
+        None => pick(&mut conn, &access, Pick::Latest).await?,
     };
     // A thread without messages has nothing to see.
-    if let Some(place) = place
-        && watermark::advance(&mut conn, &access, reader, place, app.clock.now()).await?
-    {
-        app.bus.send(id, Signal::Seen);
+    if let Some(message) = message {
+        let places = [(&access, message.place())];
+        let now = app.clock.now();
+        let moved = watermark::advance(&mut conn, &places, (reader, mark), now).await?;
+        tell(app, &moved);
     }
     Ok(access)
 }
 
-/// For whom it is marked: the viewer; a backend names a member of the organization.
-async fn reader(
-    conn: &mut crate::db::pool::Conn,
+/// Marks a thread as not seen from a message on, by default from the newest one by somebody else.
+pub async fn unmark(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    thread: &Ref<ThreadId>,
+    from: Option<&Ref<MessageId>>,
+    user: Option<&Ref<UserId>>,
+) -> Result<ThreadAccess> {
+    let mut conn = app.conn().await?;
+    let access = find::thread(&mut conn, viewer, thread).await?;
+    let reader = person(&mut conn, viewer, &access, user).await?;
+    let from = match from {
+        Some(name) => Some(of_thread(&mut conn, viewer, &access, name, "fromMessageId").await?),
+        None => {
+            let thread = std::slice::from_ref(&access);
+            let mut newest = message_list::latest_not_by(&mut conn, thread, reader).await?;
+            newest.remove(&access.thread().id)
+        }
+    };
+    if let Some(from) = from {
+        let places = [(&access, from.place())];
+        let moved = watermark::withdraw(&mut conn, &places, reader, app.clock.now()).await?;
+        tell(app, &moved);
+    }
+    Ok(access)
+}
+
+/// Says that watermarks of these threads have moved.
+pub fn tell(app: &App, threads: &[ThreadId]) {
+    for thread in threads {
+        app.bus.send(*thread, Signal::Seen);
+    }
+}
+
+async fn of_thread(
+    conn: &mut Conn,
     viewer: &Viewer,
     access: &ThreadAccess,
-    user: Option<&Ref<UserId>>,
-) -> Result<UserId> {
-    match (viewer.user_id(), user) {
-        (Some(id), None) => Ok(id),
-        (None, None) => Err(Error::field("userId", "is required with an API key")),
-        (_, Some(name)) => {
-            let user = find::user(conn, viewer, name).await?;
-            if viewer.user_id().is_some_and(|id| id != user.id) {
-                return Err(Error::Forbidden(
-                    "only an API key does this for others".to_owned(),
-                ));
-            }
-            let organization = access.thread().organization_id;
-            let member = organization::active_members(conn, organization, &[user.id]).await?;
-            member.first().copied().ok_or_else(|| {
-                Error::field("userId", "is not a member of the thread's organization")
-            })
-        }
+    name: &Ref<MessageId>,
+    path: &str,
+) -> Result<Message> {
+    let (message, _) = find::message(conn, viewer, name).await?.into_parts();
+    if message.thread_id == access.thread().id && !message.is_draft() {
+        Ok(message)
+    } else {
+        Err(Error::field(path, "is not a message of this thread"))
     }
+}
+
+async fn pick(conn: &mut Conn, access: &ThreadAccess, which: Pick) -> Result<Option<Message>> {
+    let mut found = message_list::pick(conn, std::slice::from_ref(access), which).await?;
+    Ok(found.remove(&access.thread().id))
 }

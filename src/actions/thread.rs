@@ -10,24 +10,27 @@ use serde_json::Value;
 
 use crate::actions::change::Change;
 use crate::actions::posting::{self, NewMessage};
-use crate::actions::{check, participant};
+use crate::actions::{check, participant, relocation};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::{MessageAccess, OrganizationAccess, ThreadAccess, find};
 use crate::db::enums::Access;
+use crate::db::inbox;
 use crate::db::message_list;
 use crate::db::organization;
 use crate::db::pool::Conn;
 use crate::db::thread::{self, NewThread};
 use crate::error::{Error, Faults, Result};
-use crate::event::Fact;
-use crate::ids::{OrganizationId, Ref, ThreadId, UserId};
+use crate::event::{Audience, Fact};
+use crate::ids::{InboxId, OrganizationId, Ref, ThreadId, UserId};
 
 /// A thread as somebody wants it.
 #[derive(Debug, Clone)]
 pub struct OpenThread {
     /// The organization; none: the credential's.
     pub organization: Option<Ref<OrganizationId>>,
+    /// The inbox that its contact writes by.
+    pub inbox: Option<Ref<InboxId>>,
     /// What it is made of.
     pub values: ThreadValues,
     /// Who takes part, besides the viewer.
@@ -79,6 +82,8 @@ pub struct UpdateThread {
     pub extra_classnames: Option<Option<String>>,
     /// Who sees it besides its participants.
     pub access: Option<Access>,
+    /// The organization to move it to, by a backend.
+    pub organization: Option<Ref<OrganizationId>>,
     /// Resolve or reopen.
     pub resolved: Option<bool>,
     /// When it was resolved, by a backend; an inner none reopens.
@@ -130,7 +135,14 @@ pub async fn update(
     let mut conn = app.conn().await?;
     let (access, told) = conn
         .transaction(async |conn| {
+            let target = match &input.organization {
+                Some(to) => Some(relocation::target(conn, viewer, to).await?),
+                None => None,
+            };
             let mut change = Change::lock(conn, viewer, name, now).await?;
+            if let Some(target) = target {
+                relocation::relocate(conn, &mut change, target).await?;
+            }
             if let Some(actor) = &input.actor {
                 let organization = change.thread.organization_id;
                 let actor = std::slice::from_ref(actor);
@@ -147,6 +159,27 @@ pub async fn update(
         .await?;
     app.bus.publish(told.events());
     Ok(access)
+}
+
+/// Deletes a thread for good, with all that is in it.
+pub async fn delete(app: &Arc<App>, viewer: &Viewer, name: &Ref<ThreadId>) -> Result<ThreadId> {
+    let now = app.clock.now();
+    let mut conn = app.conn().await?;
+    let (id, told) = conn
+        .transaction(async |conn| {
+            let mut change = Change::lock(conn, viewer, name, now).await?;
+            if !change.access().erases() {
+                return Err(Error::Forbidden(
+                    "only admins and API keys delete a thread".to_owned(),
+                ));
+            }
+            let id = change.thread.id;
+            change.tell(Fact::ThreadDeleted, Audience::Everyone);
+            Ok((id, change.remove(conn).await?))
+        })
+        .await?;
+    app.bus.publish(told.events());
+    Ok(id)
 }
 
 /// Whether a thread was there before.
@@ -178,9 +211,11 @@ pub async fn open(
     // if it is not found now, and the display number is not taken in vain.
     let last_number = organization::lock_numbers(conn, id).await?;
     let people = people(viewer, named, subscribers);
-    let message = input.message.as_ref();
-    let message = message.map(|new| (&new.values, format!("{:?}", new.sender)));
-    let input_hash = hash(&(&input.values, &people, message));
+    let inbox = match &input.inbox {
+        Some(name) => Some(inbox_of(conn, id, name).await?),
+        None => None,
+    };
+    let input_hash = input_hash(input, &people, inbox);
     if let Some(external_id) = &input.values.external_id
         && let Some(known) = thread::id_by_external_id(conn, &organization, external_id).await?
     {
@@ -189,6 +224,7 @@ pub async fn open(
     let new = new_thread(viewer, &organization, input, last_number + 1, now);
     let new = NewThread {
         input_hash: input.values.external_id.as_ref().map(|_| input_hash),
+        inbox_id: inbox,
         ..new
     };
     let access = thread::insert(conn, viewer, &organization, &new).await?;
@@ -238,6 +274,26 @@ pub fn hash(values: &impl Serialize) -> Vec<u8> {
     digest::digest(&digest::SHA256, &text).as_ref().to_vec()
 }
 
+/// Without an inbox the same as before there were any, so that old calls are known again.
+fn input_hash(input: &OpenThread, people: &[(UserId, bool)], inbox: Option<InboxId>) -> Vec<u8> {
+    let message = input.message.as_ref();
+    let message = message.map(|new| (&new.values, format!("{:?}", new.sender)));
+    match inbox {
+        None => hash(&(&input.values, people, message)),
+        Some(inbox) => hash(&(&input.values, people, message, inbox)),
+    }
+}
+
+async fn inbox_of(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    name: &Ref<InboxId>,
+) -> Result<InboxId> {
+    let found = inbox::of_organization(conn, organization, name).await?;
+    let found = found.map(|inbox| inbox.id);
+    found.ok_or_else(|| Error::field("inboxId", "is not an inbox of the organization"))
+}
+
 fn new_thread(
     viewer: &Viewer,
     organization: &OrganizationAccess,
@@ -260,6 +316,7 @@ fn new_thread(
         extra_classnames: values.extra_classnames,
         access: values.access,
         creator_id: viewer.user_id(),
+        inbox_id: None,
         department: values.department,
         source_page: values.source_page,
         language: values.language,
@@ -323,9 +380,14 @@ fn check_update(viewer: &Viewer, input: &UpdateThread) -> Result<()> {
     let classnames = flat(&input.extra_classnames);
     check::short(&mut faults, "extraClassnames", classnames.as_deref());
     faults.finish()?;
-    if !viewer.is_key() && (input.resolved_at.is_some() || input.actor.is_some()) {
+    let reserved = [
+        input.resolved_at.is_some(),
+        input.actor.is_some(),
+        input.organization.is_some(),
+    ];
+    if !viewer.is_key() && reserved.contains(&true) {
         return Err(Error::Forbidden(
-            "only an API key may set resolvedAt and actorId".to_owned(),
+            "only an API key may set resolvedAt, actorId and organizationId".to_owned(),
         ));
     }
     Ok(())

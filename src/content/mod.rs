@@ -8,22 +8,31 @@ pub mod rendering;
 pub mod rules;
 pub mod structure;
 
+use serde_json::Value;
+
 use crate::db::message::Words;
 
 /// How wide a line of text made from HTML may be: wide enough to break none.
 const UNBROKEN: usize = 100_000;
 
-/// The forms of a message that was given as raw text, as HTML, or as both.
-pub fn words(body: Option<String>, html: Option<&str>) -> Words {
-    let body_html = html.map(sanitize);
+/// The forms of a message that was given as raw text, as HTML, as structured content, or as
+/// several of them: the words alone come from the structure, else from the text, else from the
+/// HTML; HTML that was not given comes from the structure.
+pub fn words(body: Option<String>, html: Option<&str>, content: Option<Value>) -> Words {
     let body = body.unwrap_or_default();
-    let plaintext = match &body_html {
-        Some(html) if body.trim().is_empty() => plain(html),
-        _ => body.trim().to_owned(),
-    };
+    let derived = || content.as_ref().map(rendering::html);
+    let body_html = html.map(sanitize).or_else(derived);
+    let of_content = content.as_ref().map(rendering::plaintext);
+    let plaintext = of_content
+        .into_iter()
+        .chain([body.trim().to_owned()])
+        .find(|text| !text.is_empty())
+        .or_else(|| body_html.as_deref().map(plain))
+        .unwrap_or_default();
     Words {
         body,
         body_html,
+        content,
         plaintext,
     }
 }
@@ -60,7 +69,11 @@ mod tests {
 
     #[test]
     fn the_words_come_from_the_html_when_there_is_no_text() {
-        let html = words(None, Some("<p>Fish &amp; <i>chips</i></p><p>Peas</p>"));
+        let html = words(
+            None,
+            Some("<p>Fish &amp; <i>chips</i></p><p>Peas</p>"),
+            None,
+        );
         assert_eq!(html.body, "");
         assert!(
             html.plaintext.starts_with("Fish & chips"),
@@ -68,7 +81,7 @@ mod tests {
             html.plaintext
         );
         assert!(html.plaintext.ends_with("Peas"), "{:?}", html.plaintext);
-        let both = words(Some(" text ".to_owned()), Some("<p>html</p>"));
+        let both = words(Some(" text ".to_owned()), Some("<p>html</p>"), None);
         assert_eq!(
             (both.body.as_str(), both.plaintext.as_str()),
             (" text ", "text")

@@ -170,6 +170,17 @@ pub fn mentions(path: &str, content: &Value) -> Vec<Mention> {
     found
 }
 
+/// The text of a content that is one markdown node with one leaf, to which more can be appended.
+pub fn markdown(content: &Value) -> Option<&str> {
+    let [node] = content.as_array()?.as_slice() else {
+        return None;
+    };
+    match children(node) {
+        [leaf] if kind(node) == Some("markdown") => leaf.get("text")?.as_str(),
+        _ => None,
+    }
+}
+
 /// What a node is: the name of its kind; `None` for a leaf and for what is no node.
 pub fn kind(node: &Value) -> Option<&str> {
     node.get("type")?.as_str()

@@ -150,6 +150,50 @@ text_enum!(
     }
 );
 
+impl MessageStatus {
+    /// What a report that the message has come so far makes of it: a status never moves down,
+    /// nothing is lost that has arrived, and only a retry or its arrival mends a failure.
+    pub fn after(self, report: Self) -> Self {
+        let moves = match (self, report) {
+            (Self::Draft, _) | (_, Self::Draft) => false,
+            (Self::Failed, _) => (Self::Delivered..=Self::Seen).contains(&report),
+            (_, Self::Failed) => self <= Self::Sent,
+            _ => report > self,
+        };
+        if moves { report } else { self }
+    }
+}
+
+text_enum!(
+    /// Which way a message goes in a thread with an inbox.
+    Direction {
+        /// By the contact.
+        Incoming = "INCOMING",
+        /// To the contact.
+        Outgoing = "OUTGOING",
+    }
+);
+
+text_enum!(
+    /// By what a contact writes.
+    Channel {
+        /// A chat on a web page.
+        Web = "WEB",
+        /// A backend of one's own.
+        Api = "API",
+    }
+);
+
+text_enum!(
+    /// What a watermark marks.
+    Mark {
+        /// Up to where somebody has seen a thread.
+        Seen = "SEEN",
+        /// Up to where it has reached a device of theirs.
+        Delivered = "DELIVERED",
+    }
+);
+
 text_enum!(
     /// What an event tells.
     EventKind {
@@ -157,15 +201,45 @@ text_enum!(
         MessageCreated = "MESSAGE_CREATED",
         /// A message changed.
         MessageUpdated = "MESSAGE_UPDATED",
+        /// Text was appended to a message.
+        MessageAppended = "MESSAGE_APPENDED",
         /// A message was deleted for good.
         MessageRemoved = "MESSAGE_REMOVED",
         /// The thread came to be.
         ThreadCreated = "THREAD_CREATED",
         /// Something about the thread changed.
         ThreadUpdated = "THREAD_UPDATED",
+        /// The thread was deleted for good.
+        ThreadDeleted = "THREAD_DELETED",
         /// Somebody joined.
         ParticipantAdded = "PARTICIPANT_ADDED",
         /// Somebody left or was removed.
         ParticipantRemoved = "PARTICIPANT_REMOVED",
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use super::MessageStatus::{self, Delivered, Draft, Failed, Seen, Sending, Sent};
+
+    fn after(from: MessageStatus, report: MessageStatus) -> MessageStatus {
+        from.after(report)
+    }
+
+    #[test]
+    fn a_status_moves_up_only() {
+        assert_eq!(after(Sending, Sent), Sent);
+        assert_eq!(after(Sent, Seen), Seen);
+        assert_eq!(after(Seen, Delivered), Seen);
+        assert_eq!(after(Sent, Sending), Sent);
+        assert_eq!(after(Draft, Sent), Draft);
+    }
+
+    #[test]
+    fn what_has_arrived_has_not_failed() {
+        assert_eq!(after(Sent, Failed), Failed);
+        assert_eq!(after(Delivered, Failed), Delivered);
+        assert_eq!(after(Failed, Sent), Failed);
+        assert_eq!(after(Failed, Delivered), Delivered);
+    }
+}

@@ -16,7 +16,7 @@ use crate::db::pool::Conn;
 use crate::db::schema::events;
 use crate::db::watermark::OLDEST_RUNNING;
 use crate::error::{Error, Result};
-use crate::event::{Audience, Event, Fact};
+use crate::event::{Appended, Audience, Event, Fact};
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
 /// A row of the log.
@@ -32,6 +32,8 @@ struct Row {
     message_id: Option<MessageId>,
     user_id: Option<UserId>,
     occurred_at: DateTime<Utc>,
+    appended_text: Option<String>,
+    appended_at: Option<i32>,
 }
 
 /// A part of a thread's log.
@@ -51,6 +53,20 @@ pub async fn append(conn: &mut Conn, told: &[Event]) -> Result<(), diesel::resul
     let rows: Vec<Row> = told.iter().map(row).collect();
     diesel::insert_into(events::table)
         .values(&rows)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Forgets what was appended to a message, which is deleted for good: the log keeps that there
+/// was something, not what.
+pub async fn forget_appended(conn: &mut Conn, thread: ThreadId, message: MessageId) -> Result<()> {
+    let appended = events::table
+        .filter(events::thread_id.eq(thread))
+        .filter(events::message_id.eq(message))
+        .filter(events::appended_text.is_not_null());
+    diesel::update(appended)
+        .set(events::appended_text.eq(None::<String>))
         .execute(conn)
         .await?;
     Ok(())
@@ -126,6 +142,8 @@ fn row(event: &Event) -> Row {
         message_id: event.fact.message_id(),
         user_id: event.fact.user_id(),
         occurred_at: event.occurred_at,
+        appended_text: event.fact.appended().map(|text| text.text.to_string()),
+        appended_at: event.fact.appended().map(|text| text.offset),
     }
 }
 
@@ -136,12 +154,21 @@ fn event(row: Row, messages: &HashMap<MessageId, Arc<Message>>) -> Option<Result
     let fact = match row.kind {
         EventKind::MessageCreated => Fact::MessageCreated(message()?),
         EventKind::MessageUpdated => Fact::MessageUpdated(message()?),
+        EventKind::MessageAppended => {
+            let message = message()?;
+            // A tombstone does not tell what it said.
+            let text = row.appended_text.as_deref();
+            let text = text.filter(|_| message.deleted_at.is_none())?.into();
+            let offset = row.appended_at?;
+            Fact::MessageAppended(message, Appended { text, offset })
+        }
         EventKind::MessageRemoved => match row.message_id {
             Some(id) => Fact::MessageRemoved(id),
             None => return Some(Err(incomplete(&row))),
         },
         EventKind::ThreadCreated => Fact::ThreadCreated,
         EventKind::ThreadUpdated => Fact::ThreadUpdated,
+        EventKind::ThreadDeleted => Fact::ThreadDeleted,
         EventKind::ParticipantAdded | EventKind::ParticipantRemoved => match row.user_id {
             Some(id) if row.kind == EventKind::ParticipantAdded => Fact::ParticipantAdded(id),
             Some(id) => Fact::ParticipantRemoved(id),

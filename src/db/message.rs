@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use crate::db::enums::{ContentType, MessageStatus, MessageType};
+use crate::db::enums::{ContentType, Direction, MessageStatus, MessageType};
 use crate::db::page::Key;
 use crate::db::pool::Conn;
 use crate::db::schema::messages;
@@ -18,7 +18,7 @@ use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 const DRAFTS_BEHIND: TimeDelta = TimeDelta::days(365 * 5000);
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
 #[diesel(table_name = messages, check_for_backend(diesel::pg::Pg))]
 pub struct Message {
     /// Our id.
@@ -71,6 +71,16 @@ pub struct Message {
     pub updated_at: Option<DateTime<Utc>>,
     /// Set: a tombstone.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// The structured content, as it was given.
+    pub content: Option<Value>,
+    /// What its content type needs.
+    pub content_attributes: Value,
+    /// What a reader answered.
+    pub submitted_values: Option<Value>,
+    /// By the contact or to the contact; none: the thread has no inbox.
+    pub direction: Option<Direction>,
+    /// Why it is FAILED.
+    pub delivery_error: Option<String>,
 }
 
 impl Message {
@@ -80,6 +90,19 @@ impl Message {
             at: self.place_at,
             tie: self.place_seq,
         }
+    }
+
+    /// What it says, in every form that is given.
+    pub fn words(&self) -> (&str, Option<&str>, Option<&Value>) {
+        (&self.body, self.body_html.as_deref(), self.content.as_ref())
+    }
+
+    /// Says something else from now on.
+    pub fn set_words(&mut self, words: Words) {
+        self.body = words.body;
+        self.body_html = words.body_html;
+        self.content = words.content;
+        self.plaintext = words.plaintext;
     }
 
     /// Makes a draft a sent message, by that event at that time.
@@ -121,12 +144,20 @@ pub struct NewMessage {
     pub sender_id: Option<UserId>,
     /// What kind of entry it is.
     pub type_: MessageType,
+    /// What its content is.
+    pub content_type: ContentType,
     /// The words.
     pub body: String,
     /// The words as sanitized HTML.
     pub body_html: Option<String>,
+    /// The structured content.
+    pub content: Option<Value>,
+    /// What its content type needs.
+    pub content_attributes: Value,
     /// The words alone.
     pub plaintext: String,
+    /// By the contact or to the contact; none: the thread has no inbox.
+    pub direction: Option<Direction>,
     /// A note for agents, admins and API keys.
     pub private: bool,
     /// DRAFT or SENT.
@@ -171,9 +202,13 @@ impl NewMessage {
             input_hash: None,
             sender_id: None,
             type_: MessageType::User,
+            content_type: ContentType::Text,
             body: words.body,
             body_html: words.body_html,
+            content: words.content,
+            content_attributes: Value::Object(serde_json::Map::new()),
             plaintext: words.plaintext,
+            direction: None,
             private: false,
             status: MessageStatus::Draft,
             url: None,
@@ -208,12 +243,14 @@ fn tie_of(id: MessageId) -> i64 {
 }
 
 /// What a message says, in every form that is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Words {
     /// As they were written.
     pub body: String,
     /// As sanitized HTML.
     pub body_html: Option<String>,
+    /// As structured content.
+    pub content: Option<Value>,
     /// Alone.
     pub plaintext: String,
 }
@@ -226,12 +263,19 @@ struct Saved<'a> {
     place_at: DateTime<Utc>,
     place_seq: i64,
     external_id: Option<&'a str>,
+    sender_id: Option<UserId>,
     type_: MessageType,
+    content_type: ContentType,
     body: &'a str,
     body_html: Option<&'a str>,
+    content: Option<&'a Value>,
+    content_attributes: &'a Value,
+    submitted_values: Option<&'a Value>,
     plaintext: &'a str,
+    direction: Option<Direction>,
     private: bool,
     status: MessageStatus,
+    delivery_error: Option<&'a str>,
     url: Option<&'a str>,
     icon_url: Option<&'a str>,
     extra_classnames: Option<&'a str>,
@@ -257,12 +301,19 @@ pub async fn save(conn: &mut Conn, message: &Message) -> Result<(), diesel::resu
         place_at: message.place_at,
         place_seq: message.place_seq,
         external_id: message.external_id.as_deref(),
+        sender_id: message.sender_id,
         type_: message.type_,
+        content_type: message.content_type,
         body: &message.body,
         body_html: message.body_html.as_deref(),
+        content: message.content.as_ref(),
+        content_attributes: &message.content_attributes,
+        submitted_values: message.submitted_values.as_ref(),
         plaintext: &message.plaintext,
+        direction: message.direction,
         private: message.private,
         status: message.status,
+        delivery_error: message.delivery_error.as_deref(),
         url: message.url.as_deref(),
         icon_url: message.icon_url.as_deref(),
         extra_classnames: message.extra_classnames.as_deref(),

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use diesel::dsl::not;
+use diesel::dsl::{not, sql};
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -16,7 +17,7 @@ use crate::db::message::Message;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
 use crate::db::schema::{messages, threads};
-use crate::db::thread::Range;
+use crate::db::thread_list::Range;
 use crate::error::Result;
 use crate::ids::{OrganizationId, ThreadId, UserId};
 
@@ -43,47 +44,88 @@ pub struct MessageFilter {
     pub include_deleted: bool,
 }
 
-/// A page of a thread's messages, oldest first: tombstones in their places, the viewer's own
-/// drafts at the end.
-pub async fn in_thread(
+/// The same page of the messages of each of these threads, oldest first: tombstones in their
+/// places, the viewer's own drafts at the end.
+pub async fn in_threads(
     conn: &mut Conn,
-    access: &ThreadAccess,
+    threads: &[ThreadAccess],
     page: &Page<i64>,
-) -> Result<Slice<Message>> {
-    const ORDER: &str = "messages.place_at, messages.place_seq";
-    let mut query = messages::table
-        .filter(messages::thread_id.eq(access.thread().id))
-        .filter(access.listed_messages())
+) -> Result<HashMap<ThreadId, Slice<Message>>> {
+    let listed = "(status <> 'DRAFT' OR sender_id = t.viewer)";
+    let part = page.part("place_at", "place_seq");
+    let rows = messages::table
+        .filter(chosen(threads, &format!("{listed} {part}")))
         .select(Message::as_select())
-        .limit(page.probe())
-        .into_boxed();
-    if let Some(key) = &page.after {
-        query = query.filter(beyond::<BigInt, _>(ORDER, ">", key));
+        .order((messages::place_at, messages::place_seq))
+        .load(conn)
+        .await?;
+    let mut found: HashMap<ThreadId, Vec<Message>> = HashMap::new();
+    for message in rows {
+        found.entry(message.thread_id).or_default().push(message);
     }
-    if let Some(key) = &page.before {
-        query = query.filter(beyond::<BigInt, _>(ORDER, "<", key));
-    }
-    query = if page.backward {
-        query.order((messages::place_at.desc(), messages::place_seq.desc()))
-    } else {
-        query.order((messages::place_at.asc(), messages::place_seq.asc()))
+    let cut = |access: &ThreadAccess| {
+        let id = access.thread().id;
+        (id, page.cut_ordered(found.remove(&id).unwrap_or_default()))
     };
-    Ok(page.cut(query.load(conn).await?))
+    Ok(threads.iter().map(cut).collect())
 }
 
-/// How many drafts of his own the viewer finds in a thread.
-pub async fn draft_count(conn: &mut Conn, access: &ThreadAccess) -> Result<i64> {
-    let Some(user) = access.viewer_id() else {
-        return Ok(0);
+/// A window of a thread's messages with one of them in its middle; near an end of the list it
+/// holds more of the other side.
+pub async fn around(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    middle: &Message,
+    limit: i64,
+) -> Result<Slice<Message>> {
+    let place = middle.place();
+    let before = Page {
+        after: None,
+        before: Some(place),
+        backward: true,
+        limit,
     };
-    Ok(messages::table
-        .filter(messages::thread_id.eq(access.thread().id))
+    // From the message itself on: behind the place just before its own.
+    let just_before = Key {
+        at: place.at,
+        tie: place.tie - 1,
+    };
+    let from = Page {
+        after: Some(just_before),
+        before: None,
+        backward: false,
+        limit,
+    };
+    let thread = std::slice::from_ref(access);
+    let mut before = in_threads(conn, thread, &before).await?;
+    let mut from = in_threads(conn, thread, &from).await?;
+    let id = access.thread().id;
+    let parts = before.remove(&id).zip(from.remove(&id));
+    let (before, from) = parts.expect("a page of each thread that was asked for");
+    Ok(Slice::around(before, from, limit))
+}
+
+/// How many drafts of his own the viewer finds in each of these threads that has any.
+pub async fn draft_counts(conn: &mut Conn, of: &[ThreadAccess]) -> Result<HashMap<ThreadId, i64>> {
+    let (Some(first), ids) = (of.first(), ids(of)) else {
+        return Ok(HashMap::new());
+    };
+    let Some(user) = first.viewer_id() else {
+        return Ok(HashMap::new());
+    };
+    let staffed: Vec<ThreadId> = of
+        .iter()
+        .filter(|access| access.is_staff())
+        .map(|access| access.thread().id)
+        .collect();
+    let counts = messages::table
+        .filter(messages::thread_id.eq_any(ids))
         .filter(messages::sender_id.eq(user))
         .filter(messages::status.eq(MessageStatus::Draft))
-        .filter(access.listed_messages())
-        .count()
-        .get_result(conn)
-        .await?)
+        .filter(not(messages::private).or(messages::thread_id.eq_any(staffed)))
+        .group_by(messages::thread_id)
+        .select((messages::thread_id, diesel::dsl::count_star()));
+    Ok(counts.load(conn).await?.into_iter().collect())
 }
 
 /// A page of a person's drafts in threads that he still sees, oldest first.
@@ -169,7 +211,7 @@ pub fn anywhere_key(message: &Message) -> Key<Uuid> {
 }
 
 /// One message of a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pick {
     /// The oldest.
     First,
@@ -185,38 +227,79 @@ pub async fn pick(
     threads: &[ThreadAccess],
     pick: Pick,
 ) -> Result<HashMap<ThreadId, Message>> {
-    let (unread, direction) = match pick {
+    let unread = "AND sender_id IS DISTINCT FROM t.viewer AND (place_at, place_seq)
+        > (coalesce(w.place_at, '-infinity'), coalesce(w.place_seq, 0))";
+    let (which, direction) = match pick {
         Pick::First => ("", "ASC"),
         Pick::Latest => ("", "DESC"),
-        Pick::FirstUnread => (
-            "AND sender_id IS DISTINCT FROM t.viewer AND NOT EXISTS (SELECT FROM watermarks w
-               WHERE w.thread_id = t.id AND w.user_id = t.viewer
-               AND (w.seen_at, w.seen_seq) >= (messages.place_at, messages.place_seq))",
-            "ASC",
-        ),
+        Pick::FirstUnread => (unread, "ASC"),
     };
-    let query = format!(
-        "SELECT m.*, m.type AS type_ FROM unnest($1, $2, $3) AS t (id, staff, viewer)
-         CROSS JOIN LATERAL (
-           SELECT * FROM messages
-           WHERE thread_id = t.id AND status <> 'DRAFT' AND deleted_at IS NULL
-             AND (t.staff OR NOT private) {unread}
-           ORDER BY place_at {direction}, place_seq {direction} LIMIT 1
-         ) m"
+    let condition = format!(
+        "status <> 'DRAFT' AND deleted_at IS NULL {which}
+         ORDER BY place_at {direction}, place_seq {direction} LIMIT 1"
     );
-    let ids: Vec<ThreadId> = threads.iter().map(|access| access.thread().id).collect();
-    let staff: Vec<bool> = threads.iter().map(ThreadAccess::is_staff).collect();
-    let viewers: Vec<Option<UserId>> = threads.iter().map(ThreadAccess::viewer_id).collect();
-    let found: Vec<Message> = diesel::sql_query(query)
-        .bind::<Array<SqlUuid>, _>(ids)
-        .bind::<Array<Bool>, _>(staff)
-        .bind::<Array<Nullable<SqlUuid>>, _>(viewers)
+    by_thread(conn, threads, &condition).await
+}
+
+/// The newest message of each of these threads that is not by that user.
+pub async fn latest_not_by(
+    conn: &mut Conn,
+    threads: &[ThreadAccess],
+    user: UserId,
+) -> Result<HashMap<ThreadId, Message>> {
+    let condition = format!(
+        "status <> 'DRAFT' AND deleted_at IS NULL AND sender_id IS DISTINCT FROM '{}'
+         ORDER BY place_at DESC, place_seq DESC LIMIT 1",
+        user.uuid()
+    );
+    by_thread(conn, threads, &condition).await
+}
+
+async fn by_thread(
+    conn: &mut Conn,
+    threads: &[ThreadAccess],
+    condition: &str,
+) -> Result<HashMap<ThreadId, Message>> {
+    let found: Vec<Message> = messages::table
+        .filter(chosen(threads, condition))
+        .select(Message::as_select())
         .load(conn)
         .await?;
     Ok(found
         .into_iter()
         .map(|message| (message.thread_id, message))
         .collect())
+}
+
+type Condition = Box<dyn BoxableExpression<messages::table, Pg, SqlType = Bool>>;
+
+/// The condition on the messages that are chosen for each thread, of those that the viewer may
+/// read. `which` goes on from there, about `messages`, with the thread and the viewer `t (id,
+/// staff, viewer)` and up to where he has seen it, `w`; it ends with an order and a limit.
+fn chosen(threads: &[ThreadAccess], which: &str) -> Condition {
+    let staff: Vec<bool> = threads.iter().map(ThreadAccess::is_staff).collect();
+    let viewers: Vec<Option<UserId>> = threads.iter().map(ThreadAccess::viewer_id).collect();
+    Box::new(
+        sql::<Bool>("messages.id IN (SELECT chosen.id FROM unnest(")
+            .bind::<Array<SqlUuid>, _>(ids(threads))
+            .sql(", ")
+            .bind::<Array<Bool>, _>(staff)
+            .sql(", ")
+            .bind::<Array<Nullable<SqlUuid>>, _>(viewers)
+            .sql(&format!(
+                ") AS t (id, staff, viewer)
+                 LEFT JOIN watermarks w
+                   ON w.thread_id = t.id AND w.user_id = t.viewer AND w.kind = 'SEEN'
+                 CROSS JOIN LATERAL (
+                   SELECT messages.id FROM messages
+                   WHERE messages.thread_id = t.id AND (t.staff OR NOT private) AND {which}
+                 ) chosen)"
+            )),
+    )
+}
+
+fn ids(threads: &[ThreadAccess]) -> Vec<ThreadId> {
+    threads.iter().map(|access| access.thread().id).collect()
 }
 
 /// When the newest messages of a thread were sent that are neither drafts nor deleted: the
@@ -316,28 +399,36 @@ pub async fn at_places(
     conn: &mut Conn,
     places: &[(&ThreadAccess, Key<i64>)],
 ) -> Result<Vec<Option<Message>>> {
-    let threads: Vec<ThreadId> = places
+    let of: Vec<ThreadId> = places
         .iter()
         .map(|(access, _)| access.thread().id)
         .collect();
     let staff: Vec<bool> = places.iter().map(|(access, _)| access.is_staff()).collect();
     let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|(_, key)| (key.at, key.tie)).unzip();
-    let found: Vec<Message> = diesel::sql_query(
-        "SELECT DISTINCT m.*, m.type AS type_
-         FROM unnest($1, $2, $3, $4) AS p (thread_id, staff, at, seq)
-         CROSS JOIN LATERAL (
-           SELECT * FROM messages
-           WHERE thread_id = p.thread_id AND status <> 'DRAFT' AND (p.staff OR NOT private)
-             AND (place_at, place_seq) <= (p.at, p.seq)
-           ORDER BY place_at DESC, place_seq DESC LIMIT 1
-         ) m",
-    )
-    .bind::<Array<SqlUuid>, _>(threads)
-    .bind::<Array<Bool>, _>(staff)
-    .bind::<Array<Timestamptz>, _>(at)
-    .bind::<Array<BigInt>, _>(seq)
-    .load(conn)
-    .await?;
+    let up_to: Condition = Box::new(
+        sql::<Bool>("messages.id IN (SELECT newest.id FROM unnest(")
+            .bind::<Array<SqlUuid>, _>(of)
+            .sql(", ")
+            .bind::<Array<Bool>, _>(staff)
+            .sql(", ")
+            .bind::<Array<Timestamptz>, _>(at)
+            .sql(", ")
+            .bind::<Array<BigInt>, _>(seq)
+            .sql(
+                ") AS p (thread_id, staff, at, seq)
+                 CROSS JOIN LATERAL (
+                   SELECT id FROM messages
+                   WHERE thread_id = p.thread_id AND status <> 'DRAFT' AND (p.staff OR NOT private)
+                     AND (place_at, place_seq) <= (p.at, p.seq)
+                   ORDER BY place_at DESC, place_seq DESC LIMIT 1
+                 ) newest)",
+            ),
+    );
+    let found: Vec<Message> = messages::table
+        .filter(up_to)
+        .select(Message::as_select())
+        .load(conn)
+        .await?;
     let newest_up_to = |(access, place): &(&ThreadAccess, Key<i64>)| {
         found
             .iter()

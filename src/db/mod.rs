@@ -17,7 +17,11 @@ pub mod organization;
 
 pub mod user;
 
+pub mod inbox;
+
 pub mod thread;
+
+pub mod thread_list;
 
 pub mod participant;
 
@@ -27,7 +31,11 @@ pub mod message_list;
 
 pub mod reaction;
 
+pub mod revision;
+
 pub mod watermark;
+
+pub mod hidden;
 
 pub mod events;
 

@@ -21,7 +21,7 @@ pub const MAX_PAGE: i32 = 100;
 pub const DEFAULT_PAGE: i32 = 20;
 
 /// The place of a row in a list: a time, and what makes it unique.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key<T> {
     /// The time that the list is ordered by.
     pub at: DateTime<Utc>,
@@ -81,6 +81,11 @@ pub struct PageArgs {
 }
 
 impl PageArgs {
+    /// Whether they ask for more than a number from the front.
+    pub fn is_bounded(&self) -> bool {
+        self.after.is_some() || self.last.is_some() || self.before.is_some()
+    }
+
     /// Checks them.
     pub fn check<T: Display + FromStr>(&self) -> Result<Page<T>> {
         let mut faults = Faults::default();
@@ -111,7 +116,7 @@ impl PageArgs {
 }
 
 /// Which part of a list to read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Page<T> {
     /// Only what comes behind it.
     pub after: Option<Key<T>>,
@@ -123,10 +128,36 @@ pub struct Page<T> {
     pub limit: i64,
 }
 
+impl<T: Display> Page<T> {
+    /// The end of a query for the rows of this part, with one more: what follows its conditions.
+    /// The text holds times, numbers and ids only.
+    pub fn part(&self, at: &str, tie: &str) -> String {
+        let bound = |operator: &str, key: &Option<Key<T>>| match key {
+            Some(key) => {
+                let (from, row) = (key.at.to_rfc3339(), &key.tie);
+                format!("AND ({at}, {tie}) {operator} (TIMESTAMPTZ '{from}', '{row}')")
+            }
+            None => String::new(),
+        };
+        let (after, before) = (bound(">", &self.after), bound("<", &self.before));
+        let direction = if self.backward { "DESC" } else { "ASC" };
+        let limit = self.probe();
+        format!("{after} {before} ORDER BY {at} {direction}, {tie} {direction} LIMIT {limit}")
+    }
+}
+
 impl<T> Page<T> {
     /// How many rows to ask for: one more shows whether there is more.
     pub fn probe(&self) -> i64 {
         self.limit + 1
+    }
+
+    /// Makes the part out of the rows that were read, in the list's order.
+    pub fn cut_ordered<R>(&self, mut rows: Vec<R>) -> Slice<R> {
+        if self.backward {
+            rows.reverse();
+        }
+        self.cut(rows)
     }
 
     /// Makes the part out of the rows that were read, in the order in which they were read.
@@ -162,6 +193,23 @@ pub struct Slice<R> {
 }
 
 impl<R> Slice<R> {
+    /// The window of `limit` rows around the first one of `from`, out of the rows before it and
+    /// those from it on, of both at most `limit`.
+    pub fn around(before: Self, from: Self, limit: i64) -> Self {
+        let limit = usize::try_from(limit).expect("a page has at most 100 items");
+        let from_end = limit.saturating_sub(from.rows.len());
+        let leading = (limit / 2).max(from_end).min(before.rows.len());
+        let trailing = (limit - leading).min(from.rows.len());
+        let skipped = before.rows.len() - leading;
+        let has_next = from.has_next || trailing < from.rows.len();
+        let rows = before.rows.into_iter().skip(skipped);
+        Self {
+            rows: rows.chain(from.rows.into_iter().take(trailing)).collect(),
+            has_previous: before.has_previous || skipped > 0,
+            has_next,
+        }
+    }
+
     /// The same part of a list of something else.
     pub fn map<S>(self, change: impl FnMut(R) -> S) -> Slice<S> {
         Slice {

@@ -1,18 +1,21 @@
 //! Who takes part in a thread.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Uuid as SqlUuid;
+use diesel::sql_types::{Array, Bool, Uuid as SqlUuid};
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
-use crate::db::page::{Key, Page, Slice, beyond};
+use crate::db::enums::Role;
+use crate::db::page::{Key, Page, Slice};
 use crate::db::pool::Conn;
-use crate::db::schema::{participants, users, watermarks};
+use crate::db::schema::{memberships, participants, users};
 use crate::db::user::User;
-use crate::db::watermark::Watermark;
 use crate::error::Result;
 use crate::ids::{OrganizationId, ThreadId, UserId};
 
@@ -41,52 +44,46 @@ impl Participant {
     }
 }
 
-/// A row of the list of participants.
-pub type Listed = (Participant, User, Option<Watermark>);
-
-/// A page of a thread's participants, in the order in which they joined.
-pub async fn page(
+/// The same page of the participants of each of these threads, in the order in which they joined.
+pub async fn in_threads(
     conn: &mut Conn,
-    access: &ThreadAccess,
+    threads: &[ThreadId],
     page: &Page<Uuid>,
-) -> Result<Slice<Listed>> {
-    const ORDER: &str = "participants.joined_at, participants.user_id";
-    let mut query = participants::table
+) -> Result<HashMap<ThreadId, Slice<(Participant, User)>>> {
+    let part = page.part("joined_at", "user_id");
+    let chosen = sql::<Bool>(
+        "(participants.thread_id, participants.user_id) IN (SELECT t.id, chosen.user_id FROM unnest(",
+    )
+    .bind::<Array<SqlUuid>, _>(threads)
+    .sql(&format!(
+        ") AS t (id) CROSS JOIN LATERAL (
+           SELECT user_id FROM participants WHERE thread_id = t.id {part}
+         ) chosen)"
+    ));
+    let rows: Vec<(Participant, User)> = participants::table
         .inner_join(users::table.on(users::id.eq(participants::user_id)))
-        .left_join(
-            watermarks::table.on(watermarks::thread_id
-                .eq(participants::thread_id)
-                .and(watermarks::user_id.eq(participants::user_id))),
-        )
-        .filter(participants::thread_id.eq(access.thread().id))
-        .select((
-            Participant::as_select(),
-            User::as_select(),
-            Option::<Watermark>::as_select(),
-        ))
-        .limit(page.probe())
-        .into_boxed();
-    if let Some(key) = &page.after {
-        query = query.filter(beyond::<SqlUuid, _>(ORDER, ">", key));
+        .filter(chosen)
+        .select((Participant::as_select(), User::as_select()))
+        .order((participants::joined_at, participants::user_id))
+        .load(conn)
+        .await?;
+    let mut found: HashMap<ThreadId, Vec<(Participant, User)>> = HashMap::new();
+    for row in rows {
+        found.entry(row.0.thread_id).or_default().push(row);
     }
-    if let Some(key) = &page.before {
-        query = query.filter(beyond::<SqlUuid, _>(ORDER, "<", key));
-    }
-    query = if page.backward {
-        query.order((participants::joined_at.desc(), participants::user_id.desc()))
-    } else {
-        query.order((participants::joined_at.asc(), participants::user_id.asc()))
-    };
-    Ok(page.cut(query.load(conn).await?))
+    let cut = |id: &ThreadId| (*id, page.cut_ordered(found.remove(id).unwrap_or_default()));
+    Ok(threads.iter().map(cut).collect())
 }
 
-/// How many take part.
-pub async fn count(conn: &mut Conn, access: &ThreadAccess) -> Result<i64> {
-    Ok(participants::table
-        .filter(participants::thread_id.eq(access.thread().id))
-        .count()
-        .get_result(conn)
-        .await?)
+/// How many take part in each of these threads that has any.
+pub async fn counts(conn: &mut Conn, threads: &[ThreadId]) -> Result<HashMap<ThreadId, i64>> {
+    let counts: Vec<(ThreadId, i64)> = participants::table
+        .filter(participants::thread_id.eq_any(threads))
+        .group_by(participants::thread_id)
+        .select((participants::thread_id, diesel::dsl::count_star()))
+        .load(conn)
+        .await?;
+    Ok(counts.into_iter().collect())
 }
 
 /// The part of one user in these threads.
@@ -115,6 +112,26 @@ pub async fn among(
         .select(participants::user_id)
         .load(conn)
         .await?)
+}
+
+/// The contact of a thread: its creator if that is one, else the one who joined first.
+pub async fn contact(conn: &mut Conn, access: &ThreadAccess) -> Result<Option<UserId>> {
+    let contacts: Vec<UserId> = participants::table
+        .inner_join(
+            memberships::table.on(memberships::organization_id
+                .eq(participants::organization_id)
+                .and(memberships::user_id.eq(participants::user_id))),
+        )
+        .filter(participants::thread_id.eq(access.thread().id))
+        .filter(memberships::role.eq(Role::Contact))
+        .filter(memberships::removed_at.is_null())
+        .order((participants::joined_at, participants::user_id))
+        .select(participants::user_id)
+        .load(conn)
+        .await?;
+    let creator = access.thread().creator_id;
+    let opened = contacts.iter().copied().find(|id| Some(*id) == creator);
+    Ok(opened.or(contacts.as_slice().first().copied()))
 }
 
 /// Adds participants; answers those who were none before. Whoever is to be notified and was
@@ -156,4 +173,19 @@ pub async fn remove(conn: &mut Conn, access: &ThreadAccess, user: UserId) -> Res
         .execute(conn)
         .await?;
     Ok(removed > 0)
+}
+
+/// Sets whether a participant is to be notified; whether that changed anything.
+pub async fn set_subscribed(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    user: UserId,
+    subscribed: bool,
+) -> Result<bool> {
+    let changed = diesel::update(participants::table.find((access.thread().id, user)))
+        .filter(participants::subscribed.ne(subscribed))
+        .set(participants::subscribed.eq(subscribed))
+        .execute(conn)
+        .await?;
+    Ok(changed > 0)
 }

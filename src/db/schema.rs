@@ -23,6 +23,30 @@ diesel::table! {
         user_id -> Nullable<Uuid>,
         occurred_at -> Timestamptz,
         xid -> Int8,
+        appended_text -> Nullable<Text>,
+        appended_at -> Nullable<Int4>,
+    }
+}
+
+diesel::table! {
+    hidden_threads (thread_id, user_id) {
+        thread_id -> Uuid,
+        user_id -> Uuid,
+        organization_id -> Uuid,
+        hidden_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    inboxes (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        external_id -> Nullable<Text>,
+        name -> Text,
+        channel -> Text,
+        webhook_url -> Nullable<Text>,
+        webhook_secret -> Nullable<Text>,
+        created_at -> Timestamptz,
     }
 }
 
@@ -65,6 +89,11 @@ diesel::table! {
         sent_at -> Nullable<Timestamptz>,
         updated_at -> Nullable<Timestamptz>,
         deleted_at -> Nullable<Timestamptz>,
+        content -> Nullable<Jsonb>,
+        content_attributes -> Jsonb,
+        submitted_values -> Nullable<Jsonb>,
+        direction -> Nullable<Text>,
+        delivery_error -> Nullable<Text>,
     }
 }
 
@@ -100,6 +129,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    revisions (message_id, number) {
+        organization_id -> Uuid,
+        message_id -> Uuid,
+        number -> Int4,
+        editor_id -> Nullable<Uuid>,
+        replaced_at -> Timestamptz,
+        body -> Text,
+        body_html -> Nullable<Text>,
+        content -> Nullable<Jsonb>,
+        plaintext -> Text,
+    }
+}
+
+diesel::table! {
     threads (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -131,6 +174,7 @@ diesel::table! {
         resolved_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        inbox_id -> Nullable<Uuid>,
     }
 }
 
@@ -149,21 +193,23 @@ diesel::table! {
 }
 
 diesel::table! {
-    watermarks (thread_id, user_id) {
+    watermarks (thread_id, user_id, kind) {
         thread_id -> Uuid,
         user_id -> Uuid,
         organization_id -> Uuid,
-        seen_at -> Timestamptz,
-        seen_seq -> Int8,
+        place_at -> Timestamptz,
+        place_seq -> Int8,
         moved_at -> Timestamptz,
         xid -> Int8,
         public_moved_at -> Nullable<Timestamptz>,
         public_xid -> Nullable<Int8>,
+        kind -> Text,
     }
 }
 
 diesel::joinable!(api_keys -> organizations (organization_id));
 diesel::joinable!(events -> organizations (organization_id));
+diesel::joinable!(inboxes -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(threads -> organizations (organization_id));
@@ -171,11 +217,14 @@ diesel::joinable!(threads -> organizations (organization_id));
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     events,
+    hidden_threads,
+    inboxes,
     memberships,
     messages,
     organizations,
     participants,
     reactions,
+    revisions,
     threads,
     users,
     watermarks,

@@ -1,22 +1,22 @@
-//! Threads: rows, lists, counters.
+//! Threads: rows and how they change.
+//!
+//! Lists of them are in `thread_list`.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{exists, sql};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::auth::Viewer;
 use crate::db::access::{self, OrganizationAccess, ThreadAccess};
-use crate::db::enums::{Access, Role};
-use crate::db::page::{Key, Page, Slice, beyond};
+use crate::db::enums::Access;
 use crate::db::pool::Conn;
-use crate::db::schema::{events, participants, threads};
-use crate::db::watermark::{self, OLDEST_RUNNING};
+use crate::db::schema::{events, threads};
+use crate::db::watermark::OLDEST_RUNNING;
 use crate::error::Result;
-use crate::ids::{OrganizationId, ThreadId, UserId};
+use crate::ids::{InboxId, OrganizationId, ThreadId, UserId};
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
@@ -81,6 +81,8 @@ pub struct Thread {
     pub created_at: DateTime<Utc>,
     /// When it, or what all its readers see of it, last changed.
     pub updated_at: DateTime<Utc>,
+    /// The channel that its contact writes by.
+    pub inbox_id: Option<InboxId>,
 }
 
 /// A thread to insert.
@@ -109,6 +111,8 @@ pub struct NewThread {
     pub access: Access,
     /// Who opens it.
     pub creator_id: Option<UserId>,
+    /// The channel that its contact writes by.
+    pub inbox_id: Option<InboxId>,
     /// The department.
     pub department: Option<String>,
     /// The page.
@@ -149,99 +153,10 @@ struct Saved<'a> {
     updated_at: DateTime<Utc>,
 }
 
-/// Which threads a list holds, of those that the viewer sees.
-#[derive(Debug, Clone, Default)]
-pub struct ThreadFilter {
-    /// Of this organization.
-    pub organization: Option<OrganizationId>,
-    /// With this participant.
-    pub participant: Option<UserId>,
-    /// Resolved, or open.
-    pub resolved: Option<bool>,
-    /// With all of these pairs.
-    pub metadata: Option<Value>,
-    /// Subscribed by the viewer, or not.
-    pub subscribed: Option<bool>,
-    /// With something that the viewer has not seen, or without.
-    pub unread: Option<bool>,
-    /// Opened within.
-    pub created_at: Range,
-    /// With the newest message within.
-    pub last_message_at: Range,
-}
-
-/// A stretch of time, its ends included.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Range {
-    /// From here.
-    pub from: Option<DateTime<Utc>>,
-    /// To here.
-    pub to: Option<DateTime<Utc>>,
-}
-
-/// What a list of threads is ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ThreadOrder {
-    /// By creation; else by the newest message.
-    pub by_creation: bool,
-    /// Newest first.
-    pub descending: bool,
-}
-
-type Query<'a> = threads::BoxedQuery<'a, diesel::pg::Pg>;
-
-/// A page of the threads that the viewer sees.
-pub async fn page(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    filter: &ThreadFilter,
-    order: ThreadOrder,
-    page: &Page<Uuid>,
-) -> Result<Slice<ThreadAccess>> {
-    let at = sort_column(viewer, order);
-    let columns = format!("{at}, threads.id");
-    let mut query = filtered(viewer, filter).limit(page.probe());
-    // "Behind" is downwards in a descending list.
-    let (behind, before) = if order.descending {
-        ("<", ">")
-    } else {
-        (">", "<")
-    };
-    if let Some(key) = &page.after {
-        query = query.filter(beyond::<SqlUuid, _>(&columns, behind, key));
-    }
-    if let Some(key) = &page.before {
-        query = query.filter(beyond::<SqlUuid, _>(&columns, before, key));
-    }
-    let sort = sql::<Timestamptz>(&at);
-    query = if order.descending == page.backward {
-        query.order((sort.asc(), threads::id.asc()))
-    } else {
-        query.order((sort.desc(), threads::id.desc()))
-    };
-    let rows: Vec<(Thread, i64)> = query.select(access::thread_columns()).load(conn).await?;
-    Ok(page.cut(rows).map(|row| access::thread_access(viewer, row)))
-}
-
-/// How many threads the list holds.
-pub async fn count(conn: &mut Conn, viewer: &Viewer, filter: &ThreadFilter) -> Result<i64> {
-    Ok(filtered(viewer, filter).count().get_result(conn).await?)
-}
-
-/// A thread's place in a list of that order.
-pub fn key(access: &ThreadAccess, order: ThreadOrder) -> Key<Uuid> {
-    let thread = access.thread();
-    let at = if order.by_creation {
-        thread.created_at
-    } else if access.is_staff() {
-        thread.staff_sort_at
-    } else {
-        thread.sort_at
-    };
-    Key {
-        at,
-        tie: thread.id.uuid(),
-    }
+#[derive(QueryableByName)]
+struct Left {
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
 }
 
 /// The thread with a backend's id, whoever may see it: for a check of uniqueness only.
@@ -318,98 +233,61 @@ pub async fn save(conn: &mut Conn, thread: &Thread) -> Result<Thread, diesel::re
         .await
 }
 
-fn filtered(viewer: &Viewer, filter: &ThreadFilter) -> Query<'static> {
-    let mut query = threads::table
-        .filter(access::visible_threads(viewer))
-        .into_boxed();
-    if let Some(organization) = filter.organization {
-        query = query.filter(threads::organization_id.eq(organization));
-    }
-    if let Some(user) = filter.participant {
-        query = query.filter(takes_part(user, None));
-    }
-    match filter.resolved {
-        Some(true) => query = query.filter(threads::resolved_at.is_not_null()),
-        Some(false) => query = query.filter(threads::resolved_at.is_null()),
-        None => {}
-    }
-    if let Some(metadata) = &filter.metadata {
-        query = query.filter(threads::metadata.contains(metadata.clone()));
-    }
-    if let (Some(subscribed), Some(user)) = (filter.subscribed, viewer.user_id()) {
-        query = if subscribed {
-            query.filter(takes_part(user, Some(true)))
-        } else {
-            query.filter(diesel::dsl::not(takes_part(user, Some(true))))
-        };
-    }
-    if let (Some(unread), Some(user)) = (filter.unread, viewer.user_id()) {
-        let has_unread = watermark::has_unread(viewer, user);
-        query = if unread {
-            query.filter(has_unread)
-        } else {
-            query.filter(diesel::dsl::not(has_unread))
-        };
-    }
-    if let Some(from) = filter.created_at.from {
-        query = query.filter(threads::created_at.ge(from));
-    }
-    if let Some(to) = filter.created_at.to {
-        query = query.filter(threads::created_at.le(to));
-    }
-    let newest = message_column(viewer);
-    if let Some(from) = filter.last_message_at.from {
-        query = query.filter(sql::<Timestamptz>(&newest).ge(from));
-    }
-    if let Some(to) = filter.last_message_at.to {
-        query = query.filter(sql::<Timestamptz>(&newest).le(to));
-    }
-    query
+/// Removes a thread for good, with all that is in it; its log stays.
+pub async fn remove(conn: &mut Conn, id: ThreadId) -> Result<()> {
+    diesel::delete(threads::table.find(id))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
-#[diesel::dsl::auto_type(no_type_alias)]
-fn takes_part(user: UserId, subscribed: Option<bool>) -> _ {
-    let least: bool = subscribed.unwrap_or(false);
-    exists(
-        participants::table
-            .filter(participants::thread_id.eq(threads::id))
-            .filter(participants::user_id.eq(user))
-            .filter(participants::subscribed.ge(least)),
+/// Moves a locked thread, with all that is in it, to another organization, where it gets a
+/// number; answers the participants that it lost: those who are no members there.
+pub async fn relocate(
+    conn: &mut Conn,
+    thread: ThreadId,
+    to: OrganizationId,
+    number: i32,
+    now: DateTime<Utc>,
+) -> Result<Vec<UserId>, diesel::result::Error> {
+    // Whoever wrote in it belongs to it still: as a former member, whom any token of theirs
+    // makes a member.
+    diesel::sql_query(
+        "INSERT INTO memberships (organization_id, user_id, role, decided_at, removed_at, created_at)
+         SELECT $2, known.id, 'MEMBER', 'epoch', $3, $3 FROM (
+           SELECT creator_id FROM threads WHERE id = $1
+           UNION SELECT sender_id FROM messages WHERE thread_id = $1
+           UNION SELECT r.user_id FROM reactions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1
+           UNION SELECT r.editor_id FROM revisions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1
+           UNION SELECT user_id FROM watermarks WHERE thread_id = $1
+           UNION SELECT user_id FROM hidden_threads WHERE thread_id = $1
+         ) AS known (id) WHERE known.id IS NOT NULL
+         ON CONFLICT DO NOTHING",
     )
-}
-
-/// The column that a list is ordered by. Agents see private notes move a thread, others do not.
-fn sort_column(viewer: &Viewer, order: ThreadOrder) -> String {
-    if order.by_creation {
-        return "threads.created_at".to_owned();
-    }
-    by_sight(viewer, "threads.staff_sort_at", "threads.sort_at")
-}
-
-fn message_column(viewer: &Viewer) -> String {
-    by_sight(
-        viewer,
-        "threads.staff_message_at",
-        "threads.last_message_at",
+    .bind::<SqlUuid, _>(thread)
+    .bind::<SqlUuid, _>(to)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    let left: Vec<Left> = diesel::sql_query(
+        "DELETE FROM participants p WHERE p.thread_id = $1 AND NOT EXISTS (
+           SELECT FROM memberships m
+           WHERE m.organization_id = $2 AND m.user_id = p.user_id AND m.removed_at IS NULL)
+         RETURNING p.user_id",
     )
-}
-
-/// One column for staff, another one for others. A viewer who is staff in one organization and
-/// not in another one gets a mixture, which no index orders; all others get a bare column.
-fn by_sight(viewer: &Viewer, staff: &str, others: &str) -> String {
-    let as_staff = viewer.organizations(Role::is_staff);
-    if viewer.is_key() || (as_staff.len() == viewer.memberships.len()) {
-        return staff.to_owned();
-    }
-    if as_staff.is_empty() {
-        return others.to_owned();
-    }
-    let ids: Vec<String> = as_staff
-        .iter()
-        .map(|id| format!("'{}'::uuid", id.uuid()))
-        .collect();
-    let ids = ids.join(", ");
-    format!("(CASE WHEN threads.organization_id IN ({ids}) THEN {staff} ELSE {others} END)")
+    .bind::<SqlUuid, _>(thread)
+    .bind::<SqlUuid, _>(to)
+    .load(conn)
+    .await?;
+    diesel::update(threads::table.find(thread))
+        .set((
+            threads::organization_id.eq(to),
+            threads::number.eq(number),
+            threads::inbox_id.eq(None::<InboxId>),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(left.into_iter().map(|left| left.user_id).collect())
 }
 
 /// Removes the thread with a backend's id, with all that is in it and its log: for data that is

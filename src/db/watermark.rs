@@ -1,21 +1,25 @@
-//! Up to where people have seen threads: one row per thread and person, from which seenBy and
-//! unread counts derive. Moving one locks no thread and writes no log.
+//! Up to where people have seen threads, and up to where threads have reached their devices: one
+//! row per thread, person and mark, from which seenBy, receipts and unread counts derive. Moving
+//! one locks no thread and writes no log.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
+use diesel::dsl::{not, sql};
 use diesel::expression::SqlLiteral;
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Timestamptz, Uuid as SqlUuid};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::auth::Viewer;
-use crate::db::access::{ThreadAccess, visible_messages};
-use crate::db::enums::Role;
+use crate::db::access::{ThreadAccess, visible_threads};
+use crate::db::enums::{Mark, Role};
+use crate::db::hidden::hidden_by;
 use crate::db::page::Key;
 use crate::db::pool::Conn;
-use crate::db::schema::{messages, watermarks};
+use crate::db::schema::{threads, watermarks};
 use crate::error::Result;
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
@@ -28,7 +32,7 @@ pub const OLDEST_RUNNING: &str = "pg_snapshot_xmin(pg_current_snapshot())::text:
 /// Most people that a message's list of readers names.
 pub const MAX_READERS: i32 = 100;
 
-/// Up to where somebody has seen a thread.
+/// Up to where somebody has seen a thread, or it has reached a device of theirs.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
 pub struct Watermark {
     /// The thread.
@@ -37,10 +41,10 @@ pub struct Watermark {
     pub user_id: UserId,
     /// The tenant of both.
     pub organization_id: OrganizationId,
-    /// The place of the newest message seen: its time.
-    pub seen_at: DateTime<Utc>,
-    /// The place of the newest message seen: its number.
-    pub seen_seq: i64,
+    /// The place of the newest message: its time.
+    pub place_at: DateTime<Utc>,
+    /// The place of the newest message: its number.
+    pub place_seq: i64,
     /// When it moved.
     pub moved_at: DateTime<Utc>,
     /// The transaction that moved it.
@@ -49,6 +53,8 @@ pub struct Watermark {
     pub public_moved_at: Option<DateTime<Utc>>,
     /// The transaction of that move.
     pub public_xid: Option<i64>,
+    /// What it marks.
+    pub kind: Mark,
 }
 
 impl Watermark {
@@ -71,55 +77,98 @@ impl Watermark {
         }
     }
 
-    /// The place of the newest message seen.
+    /// The place of the newest message.
     pub fn place(&self) -> Key<i64> {
         Key {
-            at: self.seen_at,
-            tie: self.seen_seq,
+            at: self.place_at,
+            tie: self.place_seq,
         }
     }
 }
 
-/// Moves a person's watermark up to a place; whether it moved, since it never moves back.
+/// Moves a person's watermarks up to places of threads; answers the threads where it moved, since
+/// it never moves back.
 pub async fn advance(
     conn: &mut Conn,
-    access: &ThreadAccess,
-    user: UserId,
-    place: Key<i64>,
+    places: &[(&ThreadAccess, Key<i64>)],
+    (user, kind): (UserId, Mark),
     now: DateTime<Utc>,
-) -> Result<bool> {
-    let moved = diesel::sql_query(
-        "WITH public AS (
-           SELECT place_at, place_seq FROM messages
-           WHERE thread_id = $1 AND NOT private AND status <> 'DRAFT' AND (place_at, place_seq) <= ($4, $5)
-           ORDER BY place_at DESC, place_seq DESC LIMIT 1
-         ), moving AS (
-           SELECT pg_current_xact_id()::text::bigint AS xid, EXISTS (SELECT FROM public) AS any_public
+) -> Result<Vec<ThreadId>> {
+    // What is told to those who may not see private notes moves only over public messages.
+    let moved: Vec<Moved> = diesel::sql_query(
+        "WITH moving AS (
+           SELECT g.*, p.place_at AS public_at, p.place_seq AS public_seq
+           FROM unnest($1, $2, $3, $4) AS g (thread_id, organization_id, place_at, place_seq)
+           LEFT JOIN LATERAL (
+             SELECT place_at, place_seq FROM messages
+             WHERE thread_id = g.thread_id AND NOT private AND status <> 'DRAFT'
+               AND (place_at, place_seq) <= (g.place_at, g.place_seq)
+             ORDER BY place_at DESC, place_seq DESC LIMIT 1
+           ) p ON true
          )
-         INSERT INTO watermarks (thread_id, user_id, organization_id, seen_at, seen_seq, moved_at, xid,
-           public_moved_at, public_xid)
-         SELECT $1, $2, $3, $4, $5, $6, xid, CASE WHEN any_public THEN $6 END, CASE WHEN any_public THEN xid END
+         INSERT INTO watermarks (thread_id, user_id, organization_id, place_at, place_seq, kind,
+           moved_at, xid, public_moved_at, public_xid)
+         SELECT thread_id, $5, organization_id, place_at, place_seq, $6,
+           $7, pg_current_xact_id()::text::bigint,
+           CASE WHEN public_at IS NOT NULL THEN $7 END,
+           CASE WHEN public_at IS NOT NULL THEN pg_current_xact_id()::text::bigint END
          FROM moving
-         ON CONFLICT (thread_id, user_id) DO UPDATE
-         SET seen_at = excluded.seen_at, seen_seq = excluded.seen_seq,
+         ON CONFLICT (thread_id, user_id, kind) DO UPDATE
+         SET place_at = excluded.place_at, place_seq = excluded.place_seq,
              moved_at = excluded.moved_at, xid = excluded.xid,
              (public_moved_at, public_xid) = (
                SELECT CASE WHEN over THEN excluded.public_moved_at ELSE watermarks.public_moved_at END,
                       CASE WHEN over THEN excluded.public_xid ELSE watermarks.public_xid END
-               FROM (SELECT EXISTS (SELECT FROM public
-                 WHERE (place_at, place_seq) > (watermarks.seen_at, watermarks.seen_seq)) AS over) AS moved
+               FROM (SELECT EXISTS (SELECT FROM moving WHERE thread_id = watermarks.thread_id
+                 AND (public_at, public_seq) > (watermarks.place_at, watermarks.place_seq)) AS over) AS moved
              )
-         WHERE (excluded.seen_at, excluded.seen_seq) > (watermarks.seen_at, watermarks.seen_seq)",
+         WHERE (excluded.place_at, excluded.place_seq) > (watermarks.place_at, watermarks.place_seq)
+         RETURNING thread_id",
     )
-    .bind::<SqlUuid, _>(access.thread().id)
+    .bind::<Array<SqlUuid>, _>(ids(places))
+    .bind::<Array<SqlUuid>, _>(organizations(places))
+    .bind::<Array<Timestamptz>, _>(times(places))
+    .bind::<Array<BigInt>, _>(ties(places))
     .bind::<SqlUuid, _>(user)
-    .bind::<SqlUuid, _>(access.thread().organization_id)
-    .bind::<Timestamptz, _>(place.at)
-    .bind::<BigInt, _>(place.tie)
+    .bind::<Text, _>(kind)
     .bind::<Timestamptz, _>(now)
-    .execute(conn)
+    .load(conn)
     .await?;
-    Ok(moved > 0)
+    Ok(moved.into_iter().map(|moved| moved.thread_id).collect())
+}
+
+/// Moves back up to where a person has seen threads, to just before places in them; answers the
+/// threads where it moved: one that is not as far already stays.
+pub async fn withdraw(
+    conn: &mut Conn,
+    places: &[(&ThreadAccess, Key<i64>)],
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<ThreadId>> {
+    let moved: Vec<Moved> = diesel::sql_query(
+        "UPDATE watermarks w
+         SET place_at = back.place_at, place_seq = back.place_seq - 1,
+             moved_at = $5, xid = pg_current_xact_id()::text::bigint,
+             public_moved_at = CASE WHEN over THEN $5 ELSE w.public_moved_at END,
+             public_xid = CASE WHEN over THEN pg_current_xact_id()::text::bigint ELSE w.public_xid END
+         FROM (
+           SELECT g.*, EXISTS (SELECT FROM messages m
+             WHERE m.thread_id = g.thread_id AND NOT m.private AND m.status <> 'DRAFT'
+               AND (m.place_at, m.place_seq) >= (g.place_at, g.place_seq)) AS over
+           FROM unnest($1, $2, $3) AS g (thread_id, place_at, place_seq)
+         ) back
+         WHERE w.thread_id = back.thread_id AND w.user_id = $4 AND w.kind = 'SEEN'
+           AND (w.place_at, w.place_seq) >= (back.place_at, back.place_seq)
+         RETURNING w.thread_id",
+    )
+    .bind::<Array<SqlUuid>, _>(ids(places))
+    .bind::<Array<Timestamptz>, _>(times(places))
+    .bind::<Array<BigInt>, _>(ties(places))
+    .bind::<SqlUuid, _>(user)
+    .bind::<Timestamptz, _>(now)
+    .load(conn)
+    .await?;
+    Ok(moved.into_iter().map(|moved| moved.thread_id).collect())
 }
 
 /// The watermarks of a thread that a transaction from `since` on moved, as far as the viewer may
@@ -178,13 +227,9 @@ pub async fn newest_moves(
 
 /// The condition that a thread holds something by somebody else that a person has not seen.
 pub fn has_unread(viewer: &Viewer, user: UserId) -> SqlLiteral<Bool> {
-    // Ids print as bare hexadecimal UUIDs: nothing in this text comes from a client.
     sql(&format!(
-        "EXISTS (SELECT FROM messages m LEFT JOIN watermarks w
-           ON w.thread_id = m.thread_id AND w.user_id = '{user}'
-         WHERE m.thread_id = threads.id AND {unread})",
-        user = user.uuid(),
-        unread = unread_condition(viewer, user),
+        "EXISTS ({})",
+        unread(viewer, user, "m.id", "LIMIT 1")
     ))
 }
 
@@ -193,46 +238,81 @@ pub async fn unread_counts(
     conn: &mut Conn,
     viewer: &Viewer,
     user: UserId,
-    threads: &[ThreadId],
+    of: &[ThreadId],
 ) -> Result<HashMap<ThreadId, i32>> {
-    let counted: Vec<UnreadCount> = diesel::sql_query(format!(
-        "SELECT m.thread_id, count(*)::integer AS unread FROM messages m
-         LEFT JOIN watermarks w ON w.thread_id = m.thread_id AND w.user_id = $1
-         WHERE m.thread_id = ANY ($2) AND {}
-         GROUP BY m.thread_id",
-        unread_condition(viewer, user)
-    ))
-    .bind::<SqlUuid, _>(user)
-    .bind::<Array<SqlUuid>, _>(threads)
-    .load(conn)
-    .await?;
+    let counted: Vec<(ThreadId, i64)> = threads::table
+        .filter(threads::id.eq_any(of))
+        .select((threads::id, unread_count(viewer, user)))
+        .load(conn)
+        .await?;
+    let number = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
     Ok(counted
         .into_iter()
-        .map(|row| (row.thread_id, row.unread))
+        .map(|(id, count)| (id, number(count)))
         .collect())
 }
 
-/// In how many threads how many messages by others a person has not seen.
+/// In how many threads how many messages by others a person has not seen, those aside that he
+/// has hidden.
 pub async fn unread_totals(conn: &mut Conn, viewer: &Viewer, user: UserId) -> Result<(i64, i64)> {
-    let seen = diesel::dsl::exists(
-        watermarks::table
-            .filter(watermarks::thread_id.eq(messages::thread_id))
-            .filter(watermarks::user_id.eq(user))
-            .filter(sql::<Bool>(
-                "(watermarks.seen_at, watermarks.seen_seq) >= (messages.place_at, messages.place_seq)",
-            )),
-    );
-    Ok(messages::table
-        .filter(visible_messages(viewer))
-        .filter(messages::deleted_at.is_null())
-        .filter(messages::sender_id.is_distinct_from(user))
-        .filter(diesel::dsl::not(seen))
-        .select((
-            diesel::dsl::count(messages::thread_id).aggregate_distinct(),
-            diesel::dsl::count_star(),
-        ))
-        .first(conn)
-        .await?)
+    let counts = threads::table
+        .filter(visible_threads(viewer))
+        .filter(not(hidden_by(user)))
+        .select(unread_count(viewer, user));
+    Ok(Totals(counts).get_result(conn).await?)
+}
+
+/// How many messages of a thread by others a person has not seen, as a part of a query of threads.
+fn unread_count(viewer: &Viewer, user: UserId) -> SqlLiteral<BigInt> {
+    sql(&format!("({})", unread(viewer, user, "count(*)", "")))
+}
+
+/// The messages of a thread by others that a person has not seen.
+fn unread(viewer: &Viewer, user: UserId, what: &str, end: &str) -> String {
+    // Ids print as bare hexadecimal UUIDs: nothing in this text comes from a client.
+    let user = user.uuid();
+    let staff: Vec<String> = viewer
+        .organizations(Role::is_staff)
+        .iter()
+        .map(|id| format!("'{}'", id.uuid()))
+        .collect();
+    let readable = if staff.is_empty() {
+        "NOT m.private".to_owned()
+    } else {
+        let staff = staff.join(", ");
+        format!("(NOT m.private OR m.organization_id IN ({staff}))")
+    };
+    // The place is looked up first, so that messages are read from there on alone.
+    format!(
+        "SELECT {what} FROM (VALUES (threads.id)) AS t (id)
+         LEFT JOIN watermarks w ON w.thread_id = t.id AND w.user_id = '{user}' AND w.kind = 'SEEN'
+         CROSS JOIN LATERAL (
+           SELECT m.id FROM messages m
+           WHERE m.thread_id = t.id AND m.status <> 'DRAFT' AND m.deleted_at IS NULL
+             AND (m.place_at, m.place_seq)
+               > (coalesce(w.place_at, '-infinity'), coalesce(w.place_seq, 0))
+             AND m.sender_id IS DISTINCT FROM '{user}' AND {readable} {end}
+         ) m"
+    )
+}
+
+/// Counts the rows that are not zero of a query of numbers, and adds them up.
+#[derive(QueryId)]
+struct Totals<Q>(Q);
+
+impl<Q: Query<SqlType = BigInt>> Query for Totals<Q> {
+    type SqlType = (BigInt, BigInt);
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Totals<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT count(*) FILTER (WHERE number > 0), coalesce(sum(number), 0)::bigint FROM (",
+        );
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") AS counted (number)");
+        Ok(())
+    }
 }
 
 /// Who has seen each of these messages, its sender aside: at most MAX_READERS each.
@@ -240,34 +320,15 @@ pub async fn readers(
     conn: &mut Conn,
     ids: &[MessageId],
 ) -> Result<HashMap<MessageId, Vec<UserId>>> {
-    let rows: Vec<Reader> = diesel::sql_query(
-        "SELECT m.id AS message_id, r.user_id FROM messages m
-         CROSS JOIN LATERAL (
-           SELECT w.user_id FROM watermarks w
-           WHERE w.thread_id = m.thread_id
-             AND (w.seen_at, w.seen_seq) >= (m.place_at, m.place_seq)
-             AND w.user_id IS DISTINCT FROM m.sender_id
-           ORDER BY w.user_id LIMIT $2
-         ) r
-         WHERE m.id = ANY ($1) AND m.status <> 'DRAFT'",
-    )
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<Integer, _>(MAX_READERS)
-    .load(conn)
-    .await?;
-    let mut readers: HashMap<MessageId, Vec<UserId>> = HashMap::new();
-    for row in rows {
-        readers.entry(row.message_id).or_default().push(row.user_id);
-    }
-    Ok(readers)
+    reached(conn, ids, "AND w.kind = 'SEEN'").await
 }
 
 /// How many have seen each of these messages, its sender aside.
 pub async fn reader_counts(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap<MessageId, i32>> {
     let rows: Vec<ReaderCount> = diesel::sql_query(
         "SELECT m.id AS message_id, count(*)::integer AS readers FROM messages m
-         JOIN watermarks w ON w.thread_id = m.thread_id
-           AND (w.seen_at, w.seen_seq) >= (m.place_at, m.place_seq)
+         JOIN watermarks w ON w.thread_id = m.thread_id AND w.kind = 'SEEN'
+           AND (w.place_at, w.place_seq) >= (m.place_at, m.place_seq)
            AND w.user_id IS DISTINCT FROM m.sender_id
          WHERE m.id = ANY ($1) AND m.status <> 'DRAFT' GROUP BY m.id",
     )
@@ -280,34 +341,80 @@ pub async fn reader_counts(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap
         .collect())
 }
 
-/// Of a message `m` with the person's watermark `w`, if there is one.
-fn unread_condition(viewer: &Viewer, user: UserId) -> String {
-    let staff: Vec<String> = viewer
-        .organizations(Role::is_staff)
+/// Those to whose devices each of these messages has come, its sender aside: at most MAX_READERS
+/// each. Who has seen a message has it.
+pub async fn receivers(
+    conn: &mut Conn,
+    ids: &[MessageId],
+) -> Result<HashMap<MessageId, Vec<UserId>>> {
+    reached(conn, ids, "").await
+}
+
+async fn reached(
+    conn: &mut Conn,
+    ids: &[MessageId],
+    kind: &str,
+) -> Result<HashMap<MessageId, Vec<UserId>>> {
+    let rows: Vec<Reader> = diesel::sql_query(format!(
+        "SELECT m.id AS message_id, r.user_id FROM messages m
+         CROSS JOIN LATERAL (
+           SELECT DISTINCT w.user_id FROM watermarks w
+           WHERE w.thread_id = m.thread_id {kind}
+             AND (w.place_at, w.place_seq) >= (m.place_at, m.place_seq)
+             AND w.user_id IS DISTINCT FROM m.sender_id
+           ORDER BY w.user_id LIMIT $2
+         ) r
+         WHERE m.id = ANY ($1) AND m.status <> 'DRAFT'"
+    ))
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Integer, _>(MAX_READERS)
+    .load(conn)
+    .await?;
+    let mut reached: HashMap<MessageId, Vec<UserId>> = HashMap::new();
+    for row in rows {
+        reached.entry(row.message_id).or_default().push(row.user_id);
+    }
+    Ok(reached)
+}
+
+/// What these people have seen and received of these threads.
+pub async fn of_people(conn: &mut Conn, parts: &[(ThreadId, UserId)]) -> Result<Vec<Watermark>> {
+    let (in_threads, people): (Vec<ThreadId>, Vec<UserId>) = parts.iter().copied().unzip();
+    Ok(watermarks::table
+        .filter(watermarks::thread_id.eq_any(in_threads))
+        .filter(watermarks::user_id.eq_any(people))
+        .select(Watermark::as_select())
+        .load(conn)
+        .await?)
+}
+
+fn ids(places: &[(&ThreadAccess, Key<i64>)]) -> Vec<ThreadId> {
+    places
         .iter()
-        .map(|id| format!("'{}'", id.uuid()))
-        .collect();
-    let private = if staff.is_empty() {
-        "NOT m.private".to_owned()
-    } else {
-        format!(
-            "(NOT m.private OR m.organization_id IN ({}))",
-            staff.join(", ")
-        )
-    };
-    format!(
-        "m.status <> 'DRAFT' AND m.deleted_at IS NULL AND m.sender_id IS DISTINCT FROM '{}'
-         AND (w.user_id IS NULL OR (m.place_at, m.place_seq) > (w.seen_at, w.seen_seq)) AND {private}",
-        user.uuid()
-    )
+        .map(|(access, _)| access.thread().id)
+        .collect()
+}
+
+fn organizations(places: &[(&ThreadAccess, Key<i64>)]) -> Vec<OrganizationId> {
+    let organization = |access: &ThreadAccess| access.thread().organization_id;
+    places
+        .iter()
+        .map(|(access, _)| organization(access))
+        .collect()
+}
+
+fn times(places: &[(&ThreadAccess, Key<i64>)]) -> Vec<DateTime<Utc>> {
+    places.iter().map(|(_, place)| place.at).collect()
+}
+
+fn ties(places: &[(&ThreadAccess, Key<i64>)]) -> Vec<i64> {
+    places.iter().map(|(_, place)| place.tie).collect()
 }
 
 #[derive(QueryableByName)]
-struct UnreadCount {
+struct Moved {
     #[diesel(sql_type = SqlUuid)]
     thread_id: ThreadId,
-    #[diesel(sql_type = Integer)]
-    unread: i32,
 }
 
 #[derive(QueryableByName)]

@@ -3,7 +3,7 @@
 use async_graphql::Enum;
 
 use crate::db::enums;
-use crate::db::thread::ThreadOrder as DbThreadOrder;
+use crate::db::thread_list::{InboxState, ThreadOrder as DbThreadOrder};
 
 /// What a user is within one organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -45,6 +45,7 @@ pub enum ThreadAccess {
 
 /// Where a thread stands in the viewer's inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "InboxState")]
 pub enum ThreadInboxState {
     /// Somebody else wrote what the viewer has not seen.
     Unread,
@@ -84,6 +85,26 @@ pub enum MessageStatus {
     Seen,
     /// An outside channel gave up on it.
     Failed,
+}
+
+/// Which way a message goes in a thread with an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::Direction")]
+pub enum MessageDirection {
+    /// By the contact.
+    Incoming,
+    /// To the contact.
+    Outgoing,
+}
+
+/// By what a contact writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::Channel")]
+pub enum InboxChannel {
+    /// A chat on a web page.
+    Web,
+    /// A backend of your own, which brings messages in and takes them out.
+    Api,
 }
 
 /// Whether a new message is sent at once.

@@ -8,9 +8,10 @@ use async_graphql::{
 use futures_util::{Stream, StreamExt};
 
 use crate::db::access::ThreadAccess;
+use crate::db::enums::Mark;
 use crate::db::message as db;
 use crate::error::{Error, Result};
-use crate::event::Fact;
+use crate::event::{Appended, Fact};
 use crate::graphql::context::Ask;
 use crate::graphql::message::Message;
 use crate::graphql::scalars::DateTime;
@@ -89,6 +90,27 @@ thread_event!(
 );
 
 thread_event!(
+    /// Text was appended to a message. What stands at and behind the offset already, because the
+    /// message was read later than this happened, is replaced by it.
+    MessageAppended { message: Arc<db::Message>, appended: Appended }
+
+    /// The message's id.
+    async fn message_id(&self) -> ID {
+        self.message.id.to_string().into()
+    }
+
+    /// The text that was appended, alone.
+    async fn text(&self) -> &str {
+        &self.appended.text
+    }
+
+    /// Behind how many characters (Unicode code points) of the message's text.
+    async fn offset(&self) -> i32 {
+        self.appended.offset
+    }
+);
+
+thread_event!(
     /// A message was deleted for good.
     MessageRemoved { message_id: ID }
 
@@ -106,6 +128,16 @@ thread_event!(
 thread_event!(
     /// Something about the thread itself changed.
     ThreadUpdated {}
+);
+
+thread_event!(
+    /// The thread was deleted for good, with all that was in it. The subscription ends with it.
+    ThreadDeleted {}
+
+    /// The id that it had.
+    async fn thread_id(&self) -> ID {
+        self.common.access.thread().id.to_string().into()
+    }
 );
 
 thread_event!(
@@ -139,6 +171,23 @@ thread_event!(
     }
 
     /// The newest message seen, of those that the viewer may see.
+    async fn up_to(&self) -> Result<Option<Message>> {
+        let prove = |row| self.common.access.message(row).map(Message::new);
+        self.up_to.clone().map(prove).transpose()
+    }
+);
+
+thread_event!(
+    /// A thread has come to a device of somebody, up to a message. Of many moves within a moment
+    /// only the latest is told.
+    ThreadDelivered { user_id: UserId, up_to: Option<Arc<db::Message>> }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        user::load(ctx, self.user_id).await?.ok_or(Error::NotFound("user"))
+    }
+
+    /// The newest message that has come, of those that the viewer may see.
     async fn up_to(&self) -> Result<Option<Message>> {
         let prove = |row| self.common.access.message(row).map(Message::new);
         self.up_to.clone().map(prove).transpose()
@@ -181,18 +230,24 @@ pub enum ThreadEvent {
     MessageCreated(MessageCreated),
     /// A message changed.
     MessageUpdated(MessageUpdated),
+    /// Text was appended to a message.
+    MessageAppended(MessageAppended),
     /// A message was deleted for good.
     MessageRemoved(MessageRemoved),
     /// The thread was opened.
     ThreadCreated(ThreadCreated),
     /// The thread changed.
     ThreadUpdated(ThreadUpdated),
+    /// The thread was deleted.
+    ThreadDeleted(ThreadDeleted),
     /// Somebody joined.
     ParticipantAdded(ParticipantAdded),
     /// Somebody left.
     ParticipantRemoved(ParticipantRemoved),
     /// Somebody has seen it.
     ThreadSeen(ThreadSeen),
+    /// It has come to somebody.
+    ThreadDelivered(ThreadDelivered),
     /// A position cannot be served.
     ResyncRequired(ResyncRequired),
 }
@@ -213,13 +268,20 @@ impl From<Occurrence> for ThreadEvent {
         };
         let event = match what {
             What::Resync(reason) => return Self::ResyncRequired(ResyncRequired { common, reason }),
-            What::Seen(user_id, up_to) => {
+            What::Moved(mark, user_id, up_to) => {
                 common.actor = Some(user_id);
-                return Self::ThreadSeen(ThreadSeen {
-                    common,
-                    user_id,
-                    up_to,
-                });
+                return match mark {
+                    Mark::Seen => Self::ThreadSeen(ThreadSeen {
+                        common,
+                        user_id,
+                        up_to,
+                    }),
+                    Mark::Delivered => Self::ThreadDelivered(ThreadDelivered {
+                        common,
+                        user_id,
+                        up_to,
+                    }),
+                };
             }
             What::Event(event) => event,
         };
@@ -231,12 +293,18 @@ impl From<Occurrence> for ThreadEvent {
             Fact::MessageUpdated(message) => {
                 Self::MessageUpdated(MessageUpdated { common, message })
             }
+            Fact::MessageAppended(message, appended) => Self::MessageAppended(MessageAppended {
+                common,
+                message,
+                appended,
+            }),
             Fact::MessageRemoved(id) => Self::MessageRemoved(MessageRemoved {
                 common,
                 message_id: id.to_string().into(),
             }),
             Fact::ThreadCreated => Self::ThreadCreated(ThreadCreated { common }),
             Fact::ThreadUpdated => Self::ThreadUpdated(ThreadUpdated { common }),
+            Fact::ThreadDeleted => Self::ThreadDeleted(ThreadDeleted { common }),
             Fact::ParticipantAdded(user_id) => {
                 Self::ParticipantAdded(ParticipantAdded { common, user_id })
             }

@@ -1,7 +1,7 @@
 //! Look-ups by key, gathered: one query for all objects of a document, not one for each.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -10,21 +10,20 @@ use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use crate::app::App;
 use crate::auth::Present;
 use crate::db::access::{ThreadAccess, find};
+use crate::db::inbox::{self, Inbox};
 use crate::db::message::{self, Message};
-use crate::db::message_list::{self, Pick};
 use crate::db::organization::{self, Membership, Organization};
-use crate::db::page::Key;
-use crate::db::participant::{self, Participant};
 use crate::db::reaction::{self, Reaction};
+use crate::db::revision::{self, Revision};
 use crate::db::user::{self, User};
 use crate::db::watermark;
 use crate::error::{Error, Result};
-use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
+use crate::ids::{InboxId, MessageId, OrganizationId, Ref, ThreadId, UserId};
 
-/// What gathers the look-ups of one request.
+/// What gathers the look-ups of one request. Those about threads are in `thread_loaders`.
 pub struct Batch {
-    app: Arc<App>,
-    viewer: Present,
+    pub(in crate::graphql) app: Arc<App>,
+    pub(in crate::graphql) viewer: Present,
 }
 
 impl Batch {
@@ -59,79 +58,13 @@ pub struct ReadersOf(pub MessageId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReaderCountOf(pub MessageId);
 
-/// Asks how many messages of a thread the viewer has not seen.
+/// Asks to whose devices a message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UnreadIn(pub ThreadId);
+pub struct ReceiversOf(pub MessageId);
 
-/// Asks for the viewer's own part in a thread.
+/// Asks for the former texts of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OwnPartIn(pub ThreadId);
-
-/// Asks for one message of a thread.
-#[derive(Debug, Clone)]
-pub struct PickOf(pub ThreadAccess, pub Pick);
-
-impl PickOf {
-    fn key(&self) -> (ThreadId, u8) {
-        (self.0.thread().id, self.1 as u8)
-    }
-}
-
-impl PartialEq for PickOf {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for PickOf {}
-
-impl Hash for PickOf {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
-
-/// Asks for the newest transaction that moved a watermark of a thread.
-#[derive(Debug, Clone)]
-pub struct NewestMoveIn(pub ThreadAccess);
-
-impl PartialEq for NewestMoveIn {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.thread().id == other.0.thread().id
-    }
-}
-
-impl Eq for NewestMoveIn {}
-
-impl Hash for NewestMoveIn {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.thread().id.hash(state);
-    }
-}
-
-/// Asks for the newest message of a thread up to a place.
-#[derive(Debug, Clone)]
-pub struct SeenAt(pub ThreadAccess, pub Key<i64>);
-
-impl SeenAt {
-    fn key(&self) -> (ThreadId, i64, i64) {
-        (self.0.thread().id, self.1.at.timestamp_micros(), self.1.tie)
-    }
-}
-
-impl PartialEq for SeenAt {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for SeenAt {}
-
-impl Hash for SeenAt {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
+pub struct RevisionsOf(pub MessageId);
 
 impl Loader<UserId> for Batch {
     type Value = User;
@@ -236,89 +169,51 @@ impl Loader<ReaderCountOf> for Batch {
     }
 }
 
-impl Loader<UnreadIn> for Batch {
-    type Value = i32;
+impl Loader<ReceiversOf> for Batch {
+    type Value = Vec<UserId>;
     type Error = Error;
 
-    async fn load(&self, keys: &[UnreadIn]) -> Result<HashMap<UnreadIn, i32>> {
-        let Some(user) = self.viewer.get().user_id() else {
-            return Ok(HashMap::new());
-        };
-        let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.app.conn().await?;
-        let found = watermark::unread_counts(conn, &self.viewer.get(), user, &ids).await?;
+    async fn load(&self, keys: &[ReceiversOf]) -> Result<HashMap<ReceiversOf, Vec<UserId>>> {
+        let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
+        let found = watermark::receivers(&mut self.app.conn().await?, &ids).await?;
         Ok(found
             .into_iter()
-            .map(|(id, count)| (UnreadIn(id), count))
+            .map(|(id, receivers)| (ReceiversOf(id), receivers))
             .collect())
     }
 }
 
-impl Loader<OwnPartIn> for Batch {
-    type Value = Participant;
+impl Loader<RevisionsOf> for Batch {
+    type Value = Vec<Revision>;
     type Error = Error;
 
-    async fn load(&self, keys: &[OwnPartIn]) -> Result<HashMap<OwnPartIn, Participant>> {
-        let Some(user) = self.viewer.get().user_id() else {
-            return Ok(HashMap::new());
-        };
-        let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let found = participant::of_user(&mut self.app.conn().await?, user, &ids).await?;
-        Ok(found
-            .into_iter()
-            .map(|part| (OwnPartIn(part.thread_id), part))
+    async fn load(&self, keys: &[RevisionsOf]) -> Result<HashMap<RevisionsOf, Vec<Revision>>> {
+        let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
+        let found = revision::of_messages(&mut self.app.conn().await?, &ids).await?;
+        Ok(gather(found, |revision| RevisionsOf(revision.message_id)))
+    }
+}
+
+impl Loader<Ref<UserId>> for Batch {
+    type Value = UserId;
+    type Error = Error;
+
+    async fn load(&self, keys: &[Ref<UserId>]) -> Result<HashMap<Ref<UserId>, UserId>> {
+        let found = user::ids_of(&mut self.app.conn().await?, keys).await?;
+        let named = keys.iter().zip(found);
+        Ok(named
+            .filter_map(|(name, id)| Some((name.clone(), id?)))
             .collect())
     }
 }
 
-impl Loader<PickOf> for Batch {
-    type Value = Arc<Message>;
+impl Loader<InboxId> for Batch {
+    type Value = Inbox;
     type Error = Error;
 
-    async fn load(&self, keys: &[PickOf]) -> Result<HashMap<PickOf, Arc<Message>>> {
-        let mut found = HashMap::new();
-        for pick in [Pick::First, Pick::Latest, Pick::FirstUnread] {
-            let keys: Vec<&PickOf> = keys.iter().filter(|key| key.1 == pick).collect();
-            if keys.is_empty() {
-                continue;
-            }
-            let threads: Vec<ThreadAccess> = keys.iter().map(|key| key.0.clone()).collect();
-            let conn = &mut self.app.conn().await?;
-            let mut picked = message_list::pick(conn, &threads, pick).await?;
-            for key in keys {
-                if let Some(message) = picked.remove(&key.0.thread().id) {
-                    found.insert(key.clone(), Arc::new(message));
-                }
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl Loader<NewestMoveIn> for Batch {
-    type Value = i64;
-    type Error = Error;
-
-    async fn load(&self, keys: &[NewestMoveIn]) -> Result<HashMap<NewestMoveIn, i64>> {
-        let threads: Vec<&ThreadAccess> = keys.iter().map(|key| &key.0).collect();
-        let found = watermark::newest_moves(&mut self.app.conn().await?, &threads).await?;
-        let of = |key: &NewestMoveIn| Some((key.clone(), *found.get(&key.0.thread().id)?));
-        Ok(keys.iter().filter_map(of).collect())
-    }
-}
-
-impl Loader<SeenAt> for Batch {
-    type Value = Arc<Message>;
-    type Error = Error;
-
-    async fn load(&self, keys: &[SeenAt]) -> Result<HashMap<SeenAt, Arc<Message>>> {
-        let places: Vec<_> = keys.iter().map(|key| (&key.0, key.1)).collect();
-        let conn = &mut self.app.conn().await?;
-        let found = message_list::at_places(conn, &places).await?;
-        let found = keys.iter().zip(found);
-        Ok(found
-            .filter_map(|(key, message)| Some((key.clone(), Arc::new(message?))))
-            .collect())
+    async fn load(&self, keys: &[InboxId]) -> Result<HashMap<InboxId, Inbox>> {
+        let found = inbox::by_ids(&mut self.app.conn().await?, keys).await?;
+        Ok(found.into_iter().map(|inbox| (inbox.id, inbox)).collect())
     }
 }
 

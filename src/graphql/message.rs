@@ -1,24 +1,21 @@
 //! Messages.
 
-use async_graphql::{Context, Description, ID, Object, SimpleObject};
-use uuid::Uuid;
+use async_graphql::{Context, Description, ID, Object};
 
-use crate::db::access::{MessageAccess, ThreadAccess, find};
+use crate::content::structure;
+use crate::db::access::MessageAccess;
 use crate::db::message as db;
-use crate::db::message_list::{self, MessageFilter};
-use crate::db::page::{PageArgs, Slice};
 use crate::error::{Error, Result};
-use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
-use crate::graphql::enums::{ContentType, MessageOrder, MessageStatus, MessageType};
-use crate::graphql::loaders::{ReactionsTo, ReaderCountOf, ReadersOf, ThreadOf};
-use crate::graphql::message_inputs::{self, MessageFilterInput};
+use crate::graphql::enums::{ContentType, MessageDirection, MessageStatus, MessageType};
+use crate::graphql::loaders::{ReactionsTo, ReaderCountOf, ReadersOf, ReceiversOf, RevisionsOf};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::reaction::{Reaction, ReactionGroup};
-use crate::graphql::scalars::{DateTime, Metadata};
+use crate::graphql::revision::MessageRevision;
+use crate::graphql::scalars::{DateTime, Json, MessageContent, Metadata};
 use crate::graphql::thread::Thread;
 use crate::graphql::user::{self, User};
-use crate::ids::Ref;
+use crate::ids::{Ref, UserId};
 
 /// A message, a draft, a private note, or the tombstone of one that was deleted: its text is
 /// empty then, and it has no reactions.
@@ -36,6 +33,11 @@ impl Message {
             access,
             revealed: false,
         }
+    }
+
+    /// The same; `revealed`: if it is a tombstone, it shows what it said.
+    pub fn revealed(self, revealed: bool) -> Self {
+        Self { revealed, ..self }
     }
 
     fn row(&self) -> &db::Message {
@@ -91,7 +93,7 @@ impl Message {
         self.row().content_type.into()
     }
 
-    /// The words as they were written; empty when only HTML was given.
+    /// The words as they were written; empty when only HTML or structure was given.
     async fn body(&self) -> &str {
         if self.is_tombstone() {
             ""
@@ -100,7 +102,7 @@ impl Message {
         }
     }
 
-    /// The words as HTML, sanitized.
+    /// The words as HTML, sanitized; made from the structured content when only that was given.
     async fn body_html(&self) -> Option<&str> {
         let html = self.row().body_html.as_deref();
         html.filter(|_| !self.is_tombstone())
@@ -113,6 +115,37 @@ impl Message {
         } else {
             &self.row().plaintext
         }
+    }
+
+    /// The structured content, as it was given; null when none was.
+    async fn content(&self) -> Option<MessageContent> {
+        let content = self.row().content.clone();
+        content.filter(|_| !self.is_tombstone()).map(MessageContent)
+    }
+
+    /// What its content type needs: `{"items": [...]}` of an INPUT_SELECT, CARDS, a FORM or an
+    /// ARTICLE, `{"src", "width", "height"}` of an IMAGE, else `{}`.
+    async fn content_attributes(&self) -> Json {
+        if self.is_tombstone() {
+            return Json(serde_json::json!({}));
+        }
+        Json(self.row().content_attributes.clone())
+    }
+
+    /// What a participant answered to a form, a select or an input; null: nothing yet.
+    async fn submitted_values(&self) -> Option<Json> {
+        let values = self.row().submitted_values.clone();
+        values.filter(|_| !self.is_tombstone()).map(Json)
+    }
+
+    /// Which way it goes; null in a thread without an inbox.
+    async fn direction(&self) -> Option<MessageDirection> {
+        self.row().direction.map(Into::into)
+    }
+
+    /// Why it is FAILED.
+    async fn delivery_error(&self) -> Option<&str> {
+        self.row().delivery_error.as_deref()
     }
 
     /// Whether it is a note that only agents, admins and API keys ever learn of.
@@ -197,12 +230,7 @@ impl Message {
         let readers = ctx.batch()?.load_one(ReadersOf(self.row().id)).await?;
         let ids = self.row().sender_id.into_iter();
         let ids: Vec<_> = ids.chain(readers.unwrap_or_default()).collect();
-        let mut users = ctx.batch()?.load_many(ids.iter().copied()).await?;
-        Ok(ids
-            .iter()
-            .filter_map(|id| users.remove(id))
-            .map(User::new)
-            .collect())
+        users(ctx, &ids).await
     }
 
     /// How many have seen it, its sender counted.
@@ -212,6 +240,43 @@ impl Message {
         }
         let readers = ctx.batch()?.load_one(ReaderCountOf(self.row().id)).await?;
         Ok(readers.unwrap_or(0) + i32::from(self.row().sender_id.is_some()))
+    }
+
+    /// To whose devices it has come, those who have seen it among them and its sender not; at
+    /// most 100. Nobody, if it is a draft.
+    async fn delivered_to(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
+        let receivers = ctx.batch()?.load_one(ReceiversOf(self.row().id)).await?;
+        users(ctx, &receivers.unwrap_or_default()).await
+    }
+
+    /// Whom its structured content mentions or assigns, in its order, each once.
+    async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
+        let content = self.row().content.as_ref().filter(|_| !self.is_tombstone());
+        let found = content.map(|content| structure::mentions("content", content));
+        let names: Vec<Ref<UserId>> = found
+            .unwrap_or_default()
+            .into_iter()
+            .map(|mention| Ref::parse(&mention.id))
+            .collect();
+        let known = ctx.batch()?.load_many(names.iter().cloned()).await?;
+        let mut mentioned = Vec::new();
+        for id in names.iter().filter_map(|name| known.get(name)) {
+            if !mentioned.contains(id) {
+                mentioned.push(*id);
+            }
+        }
+        users(ctx, &mentioned).await
+    }
+
+    /// What it said before it was edited, the oldest first: the newest 100 of these. None of a
+    /// deleted message.
+    async fn revisions(&self, ctx: &Context<'_>) -> Result<Vec<MessageRevision>> {
+        if self.is_tombstone() {
+            return Ok(Vec::new());
+        }
+        let found = ctx.batch()?.load_one(RevisionsOf(self.row().id)).await?;
+        let found = found.unwrap_or_default().into_iter();
+        Ok(found.map(MessageRevision::new).collect())
     }
 
     /// The quoted message, of the same thread; null also when the viewer may not see it.
@@ -244,198 +309,9 @@ impl Message {
     }
 }
 
-/// What the total of a list of messages counts.
-pub enum Total {
-    /// One thread.
-    Thread(ThreadAccess),
-    /// The viewer's drafts.
-    Drafts,
-    /// A filtered list over all threads.
-    Filtered(MessageFilter),
-}
-
-/// A page of messages.
-#[derive(Description)]
-pub struct MessageConnection {
-    slice: Slice<(MessageAccess, String)>,
-    total: Total,
-    revealed: bool,
-}
-
-impl MessageConnection {
-    /// Of one thread.
-    pub fn in_thread(access: &ThreadAccess, slice: Slice<db::Message>) -> Result<Self> {
-        let Slice {
-            rows,
-            has_previous,
-            has_next,
-        } = slice;
-        let prove = |row: db::Message| {
-            let cursor = row.place().encode();
-            access.message(row).map(|message| (message, cursor))
-        };
-        let rows = rows.into_iter().map(prove).collect::<Result<_>>()?;
-        Ok(Self {
-            slice: Slice {
-                rows,
-                has_previous,
-                has_next,
-            },
-            total: Total::Thread(access.clone()),
-            revealed: false,
-        })
-    }
-
-    /// Of several threads, whose proofs are gathered.
-    pub async fn anywhere(
-        ctx: &Context<'_>,
-        slice: Slice<db::Message>,
-        total: Total,
-        revealed: bool,
-    ) -> Result<Self> {
-        let key = match total {
-            Total::Drafts => message_list::draft_key,
-            _ => message_list::anywhere_key,
-        };
-        let ids = slice.rows.iter().map(|row| ThreadOf(row.thread_id));
-        let threads = ctx.batch()?.load_many(ids).await?;
-        let Slice {
-            rows,
-            has_previous,
-            has_next,
-        } = slice;
-        let prove = |row: db::Message| {
-            let cursor = key(&row).encode();
-            // Whoever lost the thread between the two queries has lost its messages.
-            let thread = threads.get(&ThreadOf(row.thread_id))?;
-            thread.message(row).ok().map(|message| (message, cursor))
-        };
-        let rows = rows.into_iter().filter_map(prove).collect();
-        Ok(Self {
-            slice: Slice {
-                rows,
-                has_previous,
-                has_next,
-            },
-            total,
-            revealed,
-        })
-    }
-
-    fn node(&self, access: &MessageAccess) -> Message {
-        Message {
-            access: access.clone(),
-            revealed: self.revealed,
-        }
-    }
-}
-
-#[Object(use_type_description)]
-impl MessageConnection {
-    /// The messages with their cursors.
-    async fn edges(&self) -> Vec<MessageEdge> {
-        let edge = |(access, cursor): &(MessageAccess, String)| MessageEdge {
-            cursor: cursor.clone(),
-            node: self.node(access),
-        };
-        self.slice.rows.iter().map(edge).collect()
-    }
-
-    /// The messages.
-    async fn nodes(&self) -> Vec<Message> {
-        let node = |(access, _): &(MessageAccess, String)| self.node(access);
-        self.slice.rows.iter().map(node).collect()
-    }
-
-    /// Where this page stands in the list.
-    async fn page_info(&self) -> PageInfo {
-        PageInfo::of(&self.slice, |(_, cursor)| cursor.clone())
-    }
-
-    /// How many there are in all.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let viewer = ctx.viewer()?;
-        let conn = &mut ctx.app().conn().await?;
-        let count = match &self.total {
-            Total::Thread(access) => {
-                let thread = access.thread();
-                let public = thread.user_message_count
-                    + thread.action_message_count
-                    + thread.deleted_message_count;
-                let private = thread.private_message_count + thread.private_deleted_count;
-                let sent = public + if access.is_staff() { private } else { 0 };
-                i64::from(sent) + message_list::draft_count(conn, access).await?
-            }
-            Total::Drafts => match viewer.user_id() {
-                Some(user) => message_list::drafts_count(conn, &viewer, user).await?,
-                None => 0,
-            },
-            Total::Filtered(filter) => message_list::anywhere_count(conn, &viewer, filter).await?,
-        };
-        Ok(total(count))
-    }
-}
-
-/// A message in a list.
-#[derive(SimpleObject)]
-pub struct MessageEdge {
-    /// The message's place in the list.
-    cursor: String,
-    /// The message.
-    node: Message,
-}
-
-/// Reading messages.
-#[derive(Default)]
-pub struct MessageQuery;
-
-#[Object]
-impl MessageQuery {
-    /// A message that the viewer sees; otherwise NOT_FOUND.
-    async fn message(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The message's id or externalId.")] id: ID,
-    ) -> Option<Result<Message>> {
-        let find = async {
-            let viewer = ctx.viewer()?;
-            let conn = &mut ctx.app().conn().await?;
-            let found = find::message(conn, &viewer, &Ref::parse(&id)).await?;
-            Ok(Message::new(found))
-        };
-        Some(find.await)
-    }
-
-    /// The sent messages of all threads that the viewer sees, by the time of sending. Deleted
-    /// ones only on request.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
-    async fn messages(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Only those that pass all of these.")] filter: Option<MessageFilterInput>,
-        #[graphql(desc = "Their order.", default_with = "Some(MessageOrder::SentAsc)")]
-        order_by: Option<MessageOrder>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-    ) -> Result<MessageConnection> {
-        let args = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        };
-        let page = args.check::<Uuid>()?;
-        let viewer = ctx.viewer()?;
-        let descending = order_by == Some(MessageOrder::SentDesc);
-        let mut conn = ctx.app().conn().await?;
-        let filter = message_inputs::filter(&mut conn, &viewer, filter.unwrap_or_default()).await?;
-        let slice = message_list::anywhere(&mut conn, &viewer, &filter, descending, &page).await?;
-        // The loader that comes next takes a connection of its own.
-        drop(conn);
-        // What a deleted message said is for backends that ask for it, and for nobody else.
-        let revealed = filter.include_deleted && viewer.is_key();
-        MessageConnection::anywhere(ctx, slice, Total::Filtered(filter), revealed).await
-    }
+/// These users, in this order.
+async fn users(ctx: &Context<'_>, ids: &[UserId]) -> Result<Vec<User>> {
+    let mut found = ctx.batch()?.load_many(ids.iter().copied()).await?;
+    let users = ids.iter().filter_map(|id| found.remove(id));
+    Ok(users.map(User::new).collect())
 }

@@ -9,11 +9,12 @@ use crate::actions::posting::{MessageValues, NewMessage};
 use crate::actions::reaction::Given;
 use crate::auth::Viewer;
 use crate::db::access::find;
+use crate::db::enums;
 use crate::db::message_list::MessageFilter;
 use crate::db::pool::Conn;
 use crate::error::{Faults, Result};
-use crate::graphql::enums::{MessageType, NewMessageStatus};
-use crate::graphql::scalars::{DateTime, Metadata};
+use crate::graphql::enums::{ContentType, MessageDirection, MessageType, NewMessageStatus};
+use crate::graphql::scalars::{DateTime, Json, MessageContent, Metadata};
 use crate::graphql::thread_inputs::{CreateThreadInput, DateTimeRange};
 use crate::ids::Ref;
 
@@ -91,7 +92,7 @@ pub async fn filter(
     })
 }
 
-/// A message to write. body or bodyHtml is required.
+/// A message to write. A TEXT needs body, bodyHtml or content.
 #[derive(InputObject)]
 pub struct CreateMessageInput {
     /// The thread's id or externalId.
@@ -109,12 +110,24 @@ pub struct CreateMessageInput {
     body: Option<String>,
     /// The words as HTML, which is sanitized: at most 150,000 characters.
     body_html: Option<String>,
+    /// The words as structured content. Whom it mentions is notified from then on.
+    content: Option<MessageContent>,
+    /// What its content is.
+    #[graphql(default_with = "Some(ContentType::Text)")]
+    content_type: Option<ContentType>,
+    /// What its content type needs: `{"items": [...]}` of an INPUT_SELECT, CARDS, a FORM or an
+    /// ARTICLE, `{"src", "width", "height"}` of an IMAGE.
+    content_attributes: Option<Json>,
     /// Whether to send it at once.
     #[graphql(default_with = "Some(NewMessageStatus::Sent)")]
     status: Option<NewMessageStatus>,
     /// What kind of entry it is. ACTION: API key only, else INVALID_MESSAGE_TYPE.
     #[graphql(name = "type", default_with = "Some(MessageType::User)")]
     message_type: Option<MessageType>,
+    /// Which way it goes, in a thread with an inbox: by a contact INCOMING, by anyone else
+    /// OUTGOING. Agents, admins and API keys make INCOMING messages in an API inbox, which are
+    /// by the thread's contact then; elsewhere it is INVALID_MESSAGE_TYPE.
+    direction: Option<MessageDirection>,
     /// Whether it is a note that only agents, admins and API keys ever learn of.
     #[graphql(default_with = "Some(false)")]
     private: Option<bool>,
@@ -173,6 +186,10 @@ impl From<CreateMessageInput> for (Destination, NewMessage) {
                 external_id: input.external_id,
                 body: input.body,
                 body_html: input.body_html,
+                content: input.content.and_then(|content| given_json(content.0)),
+                content_type: content_type(input.content_type),
+                content_attributes: input.content_attributes.and_then(|json| given_json(json.0)),
+                direction: input.direction.map(Into::into),
                 draft: input.status == Some(NewMessageStatus::Draft),
                 action: input.message_type == Some(MessageType::Action),
                 private: input.private.unwrap_or(false),
@@ -200,10 +217,18 @@ pub struct UpdateMessageInput {
     pub message_id: ID,
     /// Your id for it, or null.
     external_id: MaybeUndefined<String>,
-    /// The words. Given alone, they replace the HTML too.
+    /// Who wrote it, by id or externalId: a member of the organization. API key only.
+    sender_id: Option<ID>,
+    /// The words. Of body, bodyHtml and content those that are given replace all three.
     body: MaybeUndefined<String>,
-    /// The words as HTML, which is sanitized. Given alone, they replace the raw text too.
+    /// The words as HTML, which is sanitized.
     body_html: MaybeUndefined<String>,
+    /// The words as structured content.
+    content: MaybeUndefined<MessageContent>,
+    /// What its content is; what the former type needed goes with it.
+    content_type: Option<ContentType>,
+    /// What its content type needs.
+    content_attributes: MaybeUndefined<Json>,
     /// Where it belongs in your product, or null.
     url: MaybeUndefined<String>,
     /// The icon of an ACTION message, or null.
@@ -212,6 +237,9 @@ pub struct UpdateMessageInput {
     extra_classnames: MaybeUndefined<String>,
     /// Your own facts; replaces all of them.
     metadata: Option<Metadata>,
+    /// What kind of entry it is. API key only, else INVALID_MESSAGE_TYPE.
+    #[graphql(name = "type")]
+    message_type: Option<MessageType>,
     /// Whether it is a private note; only of a draft.
     private: Option<bool>,
     /// Reactions to add. Anyone who sees the message.
@@ -232,6 +260,13 @@ impl From<UpdateMessageInput> for UpdateMessage {
             external_id: input.external_id.into(),
             body: input.body.into(),
             body_html: input.body_html.into(),
+            sender: input.sender_id.map(|id| Ref::parse(&id)),
+            content: Option::<Option<MessageContent>>::from(input.content)
+                .map(|content| content.and_then(|content| given_json(content.0))),
+            content_type: input.content_type.map(Into::into),
+            content_attributes: Option::<Option<Json>>::from(input.content_attributes)
+                .map(|json| json.and_then(|json| given_json(json.0))),
+            message_type: input.message_type.map(Into::into),
             url: input.url.into(),
             icon_url: input.icon_url.into(),
             extra_classnames: input.extra_classnames.into(),
@@ -245,6 +280,17 @@ impl From<UpdateMessageInput> for UpdateMessage {
             updated_at: input.updated_at.map(|at| at.0),
         }
     }
+}
+
+/// What its content is, unless it is plain words.
+pub fn content_type(given: Option<ContentType>) -> Option<enums::ContentType> {
+    let given = given.map(enums::ContentType::from);
+    given.filter(|given| *given != enums::ContentType::Text)
+}
+
+/// A null within JSON is as if nothing was given.
+pub fn given_json(value: serde_json::Value) -> Option<serde_json::Value> {
+    Some(value).filter(|value| !value.is_null())
 }
 
 fn given(reactions: Option<Vec<ReactionInput>>) -> Vec<Given> {

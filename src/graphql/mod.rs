@@ -26,13 +26,27 @@ pub mod participant;
 
 pub mod thread_inputs;
 
+pub mod thread_list;
+
+pub mod thread_loaders;
+
 pub mod thread_mutations;
 
 pub mod message;
 
 pub mod message_inputs;
 
+pub mod message_list;
+
 pub mod message_mutations;
+
+pub mod message_progress;
+
+pub mod revision;
+
+pub mod inbox;
+
+pub mod inbox_state;
 
 pub mod reaction;
 
@@ -47,8 +61,9 @@ pub struct Query(
     node::NodeQuery,
     organization::OrganizationQuery,
     user::UserQuery,
-    thread::ThreadQuery,
-    message::MessageQuery,
+    thread_list::ThreadQuery,
+    message_list::MessageQuery,
+    inbox::InboxQuery,
 );
 
 /// What can be done. Each field takes one input and answers null with an error if it fails, so
@@ -56,7 +71,10 @@ pub struct Query(
 #[derive(Default, MergedObject)]
 pub struct Mutation(
     thread_mutations::ThreadMutation,
+    inbox_state::InboxStateMutation,
     message_mutations::MessageMutation,
+    message_progress::MessageProgressMutation,
+    inbox::InboxMutation,
     reaction::ReactionMutation,
     organization::OrganizationMutation,
     user::UserMutation,

@@ -5,6 +5,7 @@ use async_graphql::{Context, ID, Interface, Object};
 use crate::db::access::find;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
+use crate::graphql::inbox::Inbox;
 use crate::graphql::message::Message;
 use crate::graphql::organization::Organization;
 use crate::graphql::thread::Thread;
@@ -27,6 +28,8 @@ pub enum Node {
     Thread(Thread),
     /// A message.
     Message(Message),
+    /// An inbox.
+    Inbox(Inbox),
 }
 
 /// Most ids of one `nodes` call.
@@ -89,6 +92,12 @@ async fn find(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
             name => find::message(conn, &viewer, &name)
                 .await
                 .map(|found| Node::Message(Message::new(found))),
+        },
+        "inb" => match Ref::parse(id) {
+            Ref::External(_) => return Ok(None),
+            name => find::inbox(conn, &viewer, &name)
+                .await
+                .map(|found| Node::Inbox(Inbox::new(found))),
         },
         _ => return Ok(None),
     };

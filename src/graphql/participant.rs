@@ -3,16 +3,21 @@
 use async_graphql::{Context, Description, Object};
 
 use crate::db::access::ThreadAccess;
-use crate::db::page::Slice;
-use crate::db::participant::{self as db, Listed};
+use crate::db::enums::Mark;
+use crate::db::page::{Key, Slice};
+use crate::db::participant::Participant;
+use crate::db::user as db_user;
 use crate::db::watermark::Watermark;
 use crate::error::Result;
 use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
-use crate::graphql::loaders::SeenAt;
 use crate::graphql::message::Message;
 use crate::graphql::scalars::DateTime;
+use crate::graphql::thread_loaders::{In, MarksOf, ParticipantCountIn};
 use crate::graphql::user::User;
+
+/// A row of the list.
+type Listed = (Participant, db_user::User);
 
 /// A page of participants.
 #[derive(Description)]
@@ -34,19 +39,20 @@ impl ParticipantConnection {
 
     /// The participants.
     async fn nodes(&self) -> Vec<User> {
-        let node = |(_, user, _): &Listed| User::new(user.clone());
+        let node = |(_, user): &Listed| User::new(user.clone());
         self.slice.rows.iter().map(node).collect()
     }
 
     /// Where this page stands in the list.
     async fn page_info(&self) -> PageInfo {
-        PageInfo::of(&self.slice, |(part, _, _)| part.key().encode())
+        PageInfo::of(&self.slice, |(part, _)| part.key().encode())
     }
 
     /// How many there are in all.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let conn = &mut ctx.app().conn().await?;
-        db::count(conn, &self.access).await.map(total)
+        let key = ParticipantCountIn(self.access.thread().id);
+        let count = ctx.batch()?.load_one(key).await?;
+        Ok(total(count.unwrap_or(0)))
     }
 }
 
@@ -65,8 +71,21 @@ pub struct ParticipantEdge {
 }
 
 impl ParticipantEdge {
-    fn watermark(&self) -> Option<&Watermark> {
-        self.listed.2.as_ref()
+    async fn marks(&self, ctx: &Context<'_>) -> Result<Vec<Watermark>> {
+        let part = &self.listed.0;
+        let key = MarksOf(part.thread_id, part.user_id);
+        Ok(ctx.batch()?.load_one(key).await?.unwrap_or_default())
+    }
+
+    /// The newest message up to a place, of those that the viewer may see.
+    async fn message(&self, ctx: &Context<'_>, place: Key<i64>) -> Result<Option<Message>> {
+        let found = ctx
+            .batch()?
+            .load_one(In(self.access.clone(), place))
+            .await?;
+        found
+            .map(|message| self.access.message(message).map(Message::new))
+            .transpose()
     }
 }
 
@@ -93,20 +112,31 @@ impl ParticipantEdge {
     }
 
     /// When the participant last marked something as seen that the viewer may see.
-    async fn last_seen_at(&self) -> Option<DateTime> {
-        let at = self.watermark()?.moved_for(&self.access)?;
-        Some(DateTime(at))
+    async fn last_seen_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let marks = self.marks(ctx).await?;
+        let seen = marks.iter().find(|mark| mark.kind == Mark::Seen);
+        Ok(seen
+            .and_then(|mark| mark.moved_for(&self.access))
+            .map(DateTime))
     }
 
     /// The newest message that the participant has seen, of those that the viewer may see.
     async fn last_seen_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let Some(mark) = self.watermark() else {
-            return Ok(None);
-        };
-        let key = SeenAt(self.access.clone(), mark.place());
-        let found = ctx.batch()?.load_one(key).await?;
-        found
-            .map(|message| self.access.message(message).map(Message::new))
-            .transpose()
+        let marks = self.marks(ctx).await?;
+        match marks.iter().find(|mark| mark.kind == Mark::Seen) {
+            Some(mark) => self.message(ctx, mark.place()).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The newest message that has come to a device of the participant, of those that the viewer
+    /// may see. What was seen has come.
+    async fn delivered_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let marks = self.marks(ctx).await?;
+        let places = marks.iter().map(Watermark::place);
+        match places.max_by_key(|place| (place.at, place.tie)) {
+            Some(place) => self.message(ctx, place).await,
+            None => Ok(None),
+        }
     }
 }

@@ -45,3 +45,38 @@ impl ScalarType for Metadata {
         Value::from_json(self.0.clone()).unwrap_or_default()
     }
 }
+
+/// Structured content: an array of nodes. Blocks, with `children`: `p`, `bullet`,
+/// `number_bullet`, `quote`, `todo`, `code`, `markdown`; within them `link`, `mention`,
+/// `assignee`, and text `{text, bold, italic, underline, code}`. A mention names a user by id or
+/// externalId: `{"type": "mention", "user": {"id": "ada"}, "children": [{"text": "@Ada"}]}`. At
+/// most 150,000 characters.
+#[derive(Debug, Clone, PartialEq, Description)]
+pub struct MessageContent(pub serde_json::Value);
+
+#[Scalar(name = "MessageContent", use_type_description)]
+impl ScalarType for MessageContent {
+    // Any value is read here: the actions say what is wrong with it, with its path.
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(value.into_json()?))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::from_json(self.0.clone()).unwrap_or_default()
+    }
+}
+
+/// Any JSON value.
+#[derive(Debug, Clone, PartialEq, Description)]
+pub struct Json(pub serde_json::Value);
+
+#[Scalar(name = "JSON", use_type_description)]
+impl ScalarType for Json {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(value.into_json()?))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::from_json(self.0.clone()).unwrap_or_default()
+    }
+}

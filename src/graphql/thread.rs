@@ -5,22 +5,22 @@ use uuid::Uuid;
 
 use crate::db::access::{ThreadAccess, find};
 use crate::db::message_list::{self, Pick};
-use crate::db::page::{PageArgs, Slice};
-use crate::db::participant as db_participant;
-use crate::db::thread as db;
-use crate::db::thread::ThreadFilter;
+use crate::db::page::PageArgs;
 use crate::error::{Error, Result};
-use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
-use crate::graphql::enums::{self, ThreadInboxState, ThreadOrder};
-use crate::graphql::loaders::{NewestMoveIn, OwnPartIn, PickOf, ThreadOf, UnreadIn};
-use crate::graphql::message::{Message, MessageConnection};
+use crate::graphql::enums::{self, ThreadInboxState};
+use crate::graphql::inbox::{self, Inbox};
+use crate::graphql::loaders::ThreadOf;
+use crate::graphql::message::Message;
+use crate::graphql::message_list::MessageConnection;
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::participant::ParticipantConnection;
 use crate::graphql::scalars::{DateTime, Metadata};
-use crate::graphql::thread_inputs::{self, ThreadFilterInput};
+use crate::graphql::thread_loaders::{
+    HiddenIs, In, NewestMove, OwnPartIn, ParticipantsIn, UnreadIn,
+};
 use crate::graphql::user::{self, User};
-use crate::ids::{Ref, ThreadId};
+use crate::ids::Ref;
 use crate::live::cursor::Position;
 
 /// A conversation.
@@ -34,7 +34,7 @@ impl Thread {
     }
 
     async fn pick(&self, ctx: &Context<'_>, pick: Pick) -> Result<Option<Message>> {
-        let key = PickOf(self.0.clone(), pick);
+        let key = In(self.0.clone(), pick);
         let found = ctx.batch()?.load_one(key).await?;
         found
             .map(|message| self.0.message(message).map(Message::new))
@@ -94,6 +94,14 @@ impl Thread {
     /// Who sees it besides its participants.
     async fn access(&self) -> enums::ThreadAccess {
         self.0.thread().access.into()
+    }
+
+    /// The inbox that its contact writes by, if there is one.
+    async fn inbox(&self, ctx: &Context<'_>) -> Result<Option<Inbox>> {
+        match self.0.thread().inbox_id {
+            Some(id) => inbox::load(ctx, id).await,
+            None => Ok(None),
+        }
     }
 
     /// The department that was written to first.
@@ -170,9 +178,9 @@ impl Thread {
             last,
             before,
         };
-        let page = args.check::<Uuid>()?;
-        let conn = &mut ctx.app().conn().await?;
-        let slice = db_participant::page(conn, &self.0, &page).await?;
+        let key = ParticipantsIn(self.0.thread().id, args.check::<Uuid>()?);
+        let slice = ctx.batch()?.load_one(key).await?;
+        let slice = slice.ok_or(Error::NotFound("thread"))?;
         Ok(ParticipantConnection::new(self.0.clone(), slice))
     }
 
@@ -185,6 +193,11 @@ impl Thread {
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
         #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(
+            desc = "A window of `first` with this message, by id or externalId, in its middle; \
+                    not with the other arguments."
+        )]
+        around: Option<ID>,
     ) -> Result<MessageConnection> {
         let args = PageArgs {
             first,
@@ -193,8 +206,25 @@ impl Thread {
             before,
         };
         let page = args.check::<i64>()?;
-        let conn = &mut ctx.app().conn().await?;
-        let slice = message_list::in_thread(conn, &self.0, &page).await?;
+        let slice = match around {
+            None => {
+                let key = In(self.0.clone(), page);
+                let slice = ctx.batch()?.load_one(key).await?;
+                slice.ok_or(Error::NotFound("thread"))?
+            }
+            Some(_) if args.is_bounded() => {
+                return Err(Error::field("around", "goes with first alone"));
+            }
+            Some(id) => {
+                let viewer = ctx.viewer()?;
+                let conn = &mut ctx.app().conn().await?;
+                let middle = find::message(conn, &viewer, &Ref::parse(&id)).await?;
+                if middle.message().thread_id != self.0.thread().id {
+                    return Err(Error::NotFound("message"));
+                }
+                message_list::around(conn, &self.0, middle.message(), page.limit).await?
+            }
+        };
         MessageConnection::in_thread(&self.0, slice)
     }
 
@@ -234,6 +264,10 @@ impl Thread {
 
     /// Where it stands in the viewer's inbox. READ for an API key.
     async fn inbox_state(&self, ctx: &Context<'_>) -> Result<ThreadInboxState> {
+        let hidden = ctx.batch()?.load_one(HiddenIs(self.0.thread().id)).await?;
+        if hidden.is_some() {
+            return Ok(ThreadInboxState::Hidden);
+        }
         let unread = self.unread(ctx).await?;
         Ok(if unread > 0 {
             ThreadInboxState::Unread
@@ -269,7 +303,10 @@ impl Thread {
     /// The position of its log. Take it before you read state and hand it to
     /// `threadEvents(after:)`: then nothing that happens after is missed.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
-        let newest = ctx.batch()?.load_one(NewestMoveIn(self.0.clone())).await?;
+        let newest = ctx
+            .batch()?
+            .load_one(In(self.0.clone(), NewestMove))
+            .await?;
         Ok(Position::heard(&self.0, newest).encode(self.0.thread().id))
     }
 }
@@ -280,148 +317,8 @@ impl Thread {
     }
 }
 
-/// A page of threads.
-#[derive(Description)]
-pub struct ThreadConnection {
-    filter: ThreadFilter,
-    order: db::ThreadOrder,
-    slice: Slice<ThreadAccess>,
-}
-
-#[Object(use_type_description)]
-impl ThreadConnection {
-    /// The threads with their cursors.
-    async fn edges(&self) -> Vec<ThreadEdge> {
-        let edge = |access: &ThreadAccess| ThreadEdge {
-            cursor: db::key(access, self.order).encode(),
-            node: access.clone(),
-        };
-        self.slice.rows.iter().map(edge).collect()
-    }
-
-    /// The threads.
-    async fn nodes(&self) -> Vec<Thread> {
-        self.slice.rows.iter().cloned().map(Thread).collect()
-    }
-
-    /// Where this page stands in the list.
-    async fn page_info(&self) -> PageInfo {
-        PageInfo::of(&self.slice, |access| db::key(access, self.order).encode())
-    }
-
-    /// How many there are in all.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let viewer = ctx.viewer()?;
-        let conn = &mut ctx.app().conn().await?;
-        db::count(conn, &viewer, &self.filter).await.map(total)
-    }
-}
-
-/// A thread in a list.
-#[derive(Description)]
-pub struct ThreadEdge {
-    cursor: String,
-    node: ThreadAccess,
-}
-
-#[Object(use_type_description)]
-impl ThreadEdge {
-    /// The thread's place in the list.
-    async fn cursor(&self) -> &str {
-        &self.cursor
-    }
-
-    /// The thread.
-    async fn node(&self) -> Thread {
-        Thread(self.node.clone())
-    }
-}
-
 /// A thread that the viewer was proven to see, as it is now.
 pub async fn load(ctx: &Context<'_>, access: &ThreadAccess) -> Result<Option<Thread>> {
     let found = ctx.batch()?.load_one(ThreadOf(access.thread().id)).await?;
     Ok(found.map(|now| Thread(access.with(now.thread().clone()))))
-}
-
-/// Reading threads.
-#[derive(Default)]
-pub struct ThreadQuery;
-
-#[Object]
-impl ThreadQuery {
-    /// A thread that the viewer sees; otherwise NOT_FOUND.
-    async fn thread(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The thread's id or externalId.")] id: ID,
-    ) -> Option<Result<Thread>> {
-        Some(find(ctx, &Ref::parse(&id)).await)
-    }
-
-    /// The thread with this display number, if the viewer sees it; otherwise NOT_FOUND.
-    async fn thread_by_number(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The organization's id or externalId.")] organization_id: ID,
-        #[graphql(desc = "The display number.")] number: i32,
-    ) -> Option<Result<Thread>> {
-        let find = async {
-            let viewer = ctx.viewer()?;
-            let conn = &mut ctx.app().conn().await?;
-            let name = Ref::parse(&organization_id);
-            // Who does not see the organization does not see the thread either.
-            let organization = find::organization(conn, &viewer, &name)
-                .await
-                .map_err(|error| match error {
-                    Error::NotFound(_) => Error::NotFound("thread"),
-                    other => other,
-                })?;
-            let id = db::id_by_number(conn, &organization, number)
-                .await?
-                .ok_or(Error::NotFound("thread"))?;
-            find::thread(conn, &viewer, &Ref::Id(id)).await.map(Thread)
-        };
-        Some(find.await)
-    }
-
-    /// The threads that the viewer sees.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
-    async fn threads(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Only those that pass all of these.")] filter: Option<ThreadFilterInput>,
-        #[graphql(
-            desc = "Their order.",
-            default_with = "Some(ThreadOrder::LastMessageDesc)"
-        )]
-        order_by: Option<ThreadOrder>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-    ) -> Result<ThreadConnection> {
-        let args = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        };
-        let page = args.check::<Uuid>()?;
-        let viewer = ctx.viewer()?;
-        let conn = &mut ctx.app().conn().await?;
-        let filter = thread_inputs::filter(conn, &viewer, filter.unwrap_or_default()).await?;
-        let order = order_by.unwrap_or(ThreadOrder::LastMessageDesc).into();
-        let slice = db::page(conn, &viewer, &filter, order, &page).await?;
-        Ok(ThreadConnection {
-            filter,
-            order,
-            slice,
-        })
-    }
-}
-
-async fn find(ctx: &Context<'_>, name: &Ref<ThreadId>) -> Result<Thread> {
-    let viewer = ctx.viewer()?;
-    let conn = &mut ctx.app().conn().await?;
-    find::thread(conn, &viewer, name).await.map(Thread)
 }

@@ -9,10 +9,11 @@ use crate::auth::Viewer;
 use crate::db::access::find;
 use crate::db::enums::Access;
 use crate::db::pool::Conn;
-use crate::db::thread::{Range, ThreadFilter};
+use crate::db::thread_list::{Range, ThreadFilter};
 use crate::error::{Error, Faults, Result};
-use crate::graphql::enums::ThreadAccess;
-use crate::graphql::scalars::{DateTime, Metadata};
+use crate::graphql::enums::{ContentType, ThreadAccess, ThreadInboxState};
+use crate::graphql::message_inputs::{content_type, given_json};
+use crate::graphql::scalars::{DateTime, Json, MessageContent, Metadata};
 use crate::ids::Ref;
 
 /// Which threads to list; all of it must hold.
@@ -21,10 +22,15 @@ use crate::ids::Ref;
 pub struct ThreadFilterInput {
     /// Of this organization, by id or externalId.
     organization_id: Option<ID>,
+    /// Of this inbox, by id or externalId.
+    inbox_id: Option<ID>,
     /// With this participant, by id or externalId.
     participant_id: Option<ID>,
     /// Resolved, or open.
     resolved: Option<bool>,
+    /// In one of these states of the viewer's inbox; UNREAD and READ if absent. For an API key
+    /// every thread is READ.
+    inbox_state: Option<Vec<ThreadInboxState>>,
     /// With every one of these pairs.
     metadata: Option<Metadata>,
     /// Of which the viewer is to be notified, or not.
@@ -35,6 +41,8 @@ pub struct ThreadFilterInput {
     created_at: Option<DateTimeRange>,
     /// With the newest message within.
     last_message_at: Option<DateTimeRange>,
+    /// With the oldest message within.
+    first_message_at: Option<DateTimeRange>,
 }
 
 /// A stretch of time, its ends included; at least one of them is given.
@@ -86,8 +94,16 @@ pub async fn filter(
         Some(id) => Some(find::user(conn, viewer, &Ref::parse(id)).await?.id),
         None => None,
     };
+    let inbox = match &input.inbox_id {
+        Some(id) => Some(find::inbox(conn, viewer, &Ref::parse(id)).await?.id),
+        None => None,
+    };
+    let states = input.inbox_state;
     Ok(ThreadFilter {
         organization,
+        inbox,
+        inbox_states: states.map(|states| states.into_iter().map(Into::into).collect()),
+        first_message_at: DateTimeRange::range(input.first_message_at, "filter.firstMessageAt")?,
         participant,
         resolved: input.resolved,
         metadata: input.metadata.map(|metadata| metadata.0),
@@ -122,6 +138,8 @@ pub struct CreateThreadInput {
     participant_ids: Option<Vec<ID>>,
     /// Who takes part and is notified of what is new; all participants if absent.
     subscriber_ids: Option<Vec<ID>>,
+    /// The inbox that its contact writes by, by id or externalId.
+    inbox_id: Option<ID>,
     /// The department that is written to.
     department: Option<String>,
     /// The page that is written from.
@@ -134,7 +152,7 @@ pub struct CreateThreadInput {
     message: Option<FirstMessageInput>,
 }
 
-/// The first message of a thread. body or bodyHtml is required.
+/// The first message of a thread. A TEXT needs body, bodyHtml or content.
 #[derive(InputObject)]
 pub struct FirstMessageInput {
     /// Your id for it: 1 to 320 characters, unique per organization.
@@ -145,6 +163,13 @@ pub struct FirstMessageInput {
     body: Option<String>,
     /// The words as HTML, which is sanitized: at most 150,000 characters.
     body_html: Option<String>,
+    /// The words as structured content. Whom it mentions is notified from then on.
+    content: Option<MessageContent>,
+    /// What its content is; TEXT if absent.
+    content_type: Option<ContentType>,
+    /// What its content type needs: `{"items": [...]}` of an INPUT_SELECT, CARDS, a FORM or an
+    /// ARTICLE, `{"src", "width", "height"}` of an IMAGE.
+    content_attributes: Option<Json>,
     /// Your own facts.
     metadata: Option<Metadata>,
 }
@@ -156,6 +181,9 @@ impl From<FirstMessageInput> for NewMessage {
                 external_id: input.external_id,
                 body: input.body,
                 body_html: input.body_html,
+                content: input.content.and_then(|content| given_json(content.0)),
+                content_type: content_type(input.content_type),
+                content_attributes: input.content_attributes.and_then(|json| given_json(json.0)),
                 metadata: input.metadata.map(|metadata| metadata.0),
                 ..MessageValues::default()
             },
@@ -170,6 +198,7 @@ impl From<CreateThreadInput> for OpenThread {
         let refs = |ids: Vec<ID>| ids.iter().map(|id| Ref::parse(id)).collect::<Vec<_>>();
         Self {
             organization: input.organization_id.map(|id| Ref::parse(&id)),
+            inbox: input.inbox_id.map(|id| Ref::parse(&id)),
             values: ThreadValues {
                 external_id: input.external_id,
                 subject: input.subject,
@@ -206,6 +235,10 @@ pub struct UpdateThreadInput {
     extra_classnames: MaybeUndefined<String>,
     /// Who sees it besides its participants.
     access: Option<ThreadAccess>,
+    /// The organization to move it to, by id or externalId, with all that is in it: it gets a new
+    /// number there and has no inbox any more, and participants who are no members there lose
+    /// it. API key only, one that reaches both.
+    organization_id: Option<ID>,
     /// Resolve or reopen: anyone who may post. Leaves one ACTION message; again changes nothing.
     resolved: Option<bool>,
     /// When it was resolved; null reopens. Wins over `resolved`. API key only.
@@ -223,6 +256,7 @@ impl From<UpdateThreadInput> for UpdateThread {
             metadata: input.metadata.map(|metadata| metadata.0),
             extra_classnames: input.extra_classnames.into(),
             access: input.access.map(Into::into),
+            organization: input.organization_id.map(|id| Ref::parse(&id)),
             resolved: input.resolved,
             resolved_at: Option::<Option<DateTime>>::from(input.resolved_at)
                 .map(|at| at.map(|at| at.0)),

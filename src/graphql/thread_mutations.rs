@@ -72,22 +72,18 @@ struct LeaveThreadPayload {
     thread_id: ID,
 }
 
-/// Up to where a thread has been seen.
+/// What to delete.
 #[derive(InputObject)]
-struct MarkThreadSeenInput {
+struct DeleteThreadInput {
     /// The thread's id or externalId.
     thread_id: ID,
-    /// The newest message seen, by id or externalId; the latest one if absent.
-    message_id: Option<ID>,
-    /// By whom, by id or externalId; API key only.
-    user_id: Option<ID>,
 }
 
-/// The outcome of `markThreadSeen`.
+/// The outcome of `deleteThread`.
 #[derive(SimpleObject)]
-struct MarkThreadSeenPayload {
-    /// The thread.
-    thread: Thread,
+struct DeleteThreadPayload {
+    /// The id that it had.
+    deleted_thread_id: ID,
 }
 
 /// Changing threads.
@@ -128,6 +124,23 @@ impl ThreadMutation {
             let thread = actions::thread::update(ctx.app(), &viewer, &name, input.into()).await?;
             Ok(UpdateThreadPayload {
                 thread: Thread::new(thread),
+            })
+        };
+        Some(done.await)
+    }
+
+    /// Deletes a thread for good, with all that is in it. Admins who see it, API keys.
+    async fn delete_thread(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteThreadInput,
+    ) -> Option<Result<DeleteThreadPayload>> {
+        let name = Ref::parse(&input.thread_id);
+        let done = async {
+            let viewer = ctx.viewer()?;
+            let id = actions::thread::delete(ctx.app(), &viewer, &name).await?;
+            Ok(DeleteThreadPayload {
+                deleted_thread_id: id.to_string().into(),
             })
         };
         Some(done.await)
@@ -181,26 +194,6 @@ impl ThreadMutation {
             let left = actions::participant::leave(ctx.app(), &viewer, &name).await?;
             Ok(LeaveThreadPayload {
                 thread_id: left.to_string().into(),
-            })
-        };
-        Some(done.await)
-    }
-
-    /// Marks a thread as seen up to a message; never backwards.
-    async fn mark_thread_seen(
-        &self,
-        ctx: &Context<'_>,
-        input: MarkThreadSeenInput,
-    ) -> Option<Result<MarkThreadSeenPayload>> {
-        let name = Ref::parse(&input.thread_id);
-        let message = input.message_id.map(|id| Ref::parse(&id));
-        let user = input.user_id.map(|id| Ref::parse(&id));
-        let done = async {
-            let (app, viewer) = (ctx.app(), ctx.viewer()?);
-            let thread =
-                actions::seen::mark(app, &viewer, &name, message.as_ref(), user.as_ref()).await?;
-            Ok(MarkThreadSeenPayload {
-                thread: Thread::new(thread),
             })
         };
         Some(done.await)

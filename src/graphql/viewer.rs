@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graphql::connection::total;
 use crate::graphql::context::Ask;
 use crate::graphql::enums::Role;
-use crate::graphql::message::{MessageConnection, Total};
+use crate::graphql::message_list::{MessageConnection, Total};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::user::{self, User};
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::auth::{self, Credential, Present};
 use crate::db::access::{ThreadAccess, find};
+use crate::db::enums::Mark;
 use crate::db::message::Message;
 use crate::db::{events, message_list, watermark};
 use crate::error::{Error, Result};
@@ -54,8 +55,8 @@ pub struct Occurrence {
 pub enum What {
     /// An event of the log.
     Event(Arc<Event>),
-    /// Somebody has seen the thread up to a message.
-    Seen(UserId, Option<Arc<Message>>),
+    /// Up to which message somebody has seen the thread, or it has reached a device of theirs.
+    Moved(Mark, UserId, Option<Arc<Message>>),
     /// The position that was asked for cannot be served; why.
     Resync(&'static str),
 }
@@ -76,7 +77,7 @@ pub struct Feed {
     hold_until: Option<Instant>,
     seen_due: Option<Instant>,
     /// What was last told of whom, so that a move that shows nothing new is not told.
-    told_seen: HashMap<UserId, Option<MessageId>>,
+    told_seen: HashMap<(UserId, Mark), Option<MessageId>>,
     /// Whether access must be proven anew before anything else is told.
     unproven: bool,
     /// How many attempts have failed in a row.
@@ -310,6 +311,15 @@ impl Feed {
         if self.ending.is_some() {
             return Ok(());
         }
+        if matches!(event.fact, Fact::ThreadDeleted) {
+            // The last one there is. No proof can be made of it any more; the one in hand is of
+            // the moment before.
+            self.position.seq = event.seq;
+            let at = event.occurred_at;
+            self.push(What::Event(event), at);
+            self.ended = true;
+            return Ok(());
+        }
         if event.fact.changes_access() {
             self.check_access().await?;
         }
@@ -319,9 +329,9 @@ impl Feed {
         // Not before it is certain that the event can be told: a failure reads it again.
         self.position.seq = event.seq;
         let readable = match &event.fact {
-            Fact::MessageCreated(message) | Fact::MessageUpdated(message) => {
-                self.access.sees(message)
-            }
+            Fact::MessageCreated(message)
+            | Fact::MessageUpdated(message)
+            | Fact::MessageAppended(message, _) => self.access.sees(message),
             _ => true,
         };
         if readable && self.access.hears(event.audience) {
@@ -359,8 +369,9 @@ impl Feed {
         for ((moved, then_from), up_to) in moved.into_iter().zip(seen) {
             self.position.running = then_from;
             let id = up_to.as_ref().map(|message| message.id);
-            if self.told_seen.insert(moved.user_id, id) != Some(id) {
-                let what = What::Seen(moved.user_id, up_to.map(Arc::new));
+            let whose = (moved.user_id, moved.kind);
+            if self.told_seen.insert(whose, id) != Some(id) {
+                let what = What::Moved(moved.kind, moved.user_id, up_to.map(Arc::new));
                 let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
                 self.push(what, at);
             }

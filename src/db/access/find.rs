@@ -13,6 +13,7 @@ use crate::db::access::{
     thread_columns, visible_threads,
 };
 use crate::db::enums::{MessageStatus, Role};
+use crate::db::inbox::{self, Inbox};
 use crate::db::message::Message;
 use crate::db::organization;
 use crate::db::pool::Conn;
@@ -20,7 +21,7 @@ use crate::db::schema::{memberships, messages, participants, threads, users};
 use crate::db::thread::Thread;
 use crate::db::user::{self, User};
 use crate::error::{Error, Result};
-use crate::ids::{MessageId, OrganizationId, Ref, ThreadId, UserId};
+use crate::ids::{InboxId, MessageId, OrganizationId, Ref, ThreadId, UserId};
 
 /// How many objects of different organizations may share an externalId before a search for it
 /// stops looking: it is ambiguous from two on.
@@ -105,6 +106,60 @@ pub async fn thread_locked(
     // The lock may have been waited for, and who takes part was read before the wait: only a
     // statement of its own sees what the transaction that held the lock has done.
     thread(conn, viewer, &Ref::Id(locked)).await
+}
+
+/// The threads that are named so, each once; one that the viewer does not see fails all.
+pub async fn threads(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    names: &[Ref<ThreadId>],
+) -> Result<Vec<ThreadAccess>> {
+    let (mut ids, mut external) = (Vec::new(), Vec::new());
+    for name in names {
+        match name {
+            Ref::Id(id) => ids.push(*id),
+            Ref::External(id) => external.push(id.clone()),
+        }
+    }
+    let seen: Vec<(Thread, i64)> = threads::table
+        .filter(visible_threads(viewer))
+        .filter(
+            threads::id
+                .eq_any(ids)
+                .or(threads::external_id.eq_any(external).assume_not_null()),
+        )
+        .select(thread_columns())
+        .load(conn)
+        .await?;
+    let mut found: Vec<ThreadAccess> = Vec::new();
+    for name in names {
+        let named = |(thread, _): &&(Thread, i64)| match name {
+            Ref::Id(id) => thread.id == *id,
+            Ref::External(id) => thread.external_id.as_ref() == Some(id),
+        };
+        let mut matching = seen.iter().filter(named);
+        let row = matching.next().ok_or(Error::NotFound("thread"))?;
+        if matching.next().is_some() {
+            return Err(ambiguous("threadIds"));
+        }
+        if found.iter().all(|known| known.thread.id != row.0.id) {
+            found.push(thread_access(viewer, row.clone()));
+        }
+    }
+    Ok(found)
+}
+
+/// The inbox, if the viewer is a member of its organization, or an API key that reaches it.
+pub async fn inbox(conn: &mut Conn, viewer: &Viewer, name: &Ref<InboxId>) -> Result<Inbox> {
+    let mut seen = inbox::named(conn, name).await?;
+    seen.retain(|inbox| {
+        let organization = inbox.organization_id;
+        viewer.key_reaches(organization) || viewer.role_in(organization).is_some()
+    });
+    if seen.len() > 1 {
+        return Err(ambiguous("id"));
+    }
+    seen.pop().ok_or(Error::NotFound("inbox"))
 }
 
 /// Proofs for those of the threads that the viewer sees.

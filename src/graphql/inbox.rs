@@ -1,0 +1,154 @@
+//! Inboxes: the channels by which contacts write.
+
+use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+
+use crate::actions;
+use crate::db::access::find;
+use crate::db::enums::Role;
+use crate::db::inbox as db;
+use crate::db::inbox::InboxValues;
+use crate::error::{Error, Result};
+use crate::graphql::context::Ask;
+use crate::graphql::enums::InboxChannel;
+use crate::graphql::organization::{self, Organization};
+use crate::graphql::scalars::DateTime;
+use crate::ids::{InboxId, Ref};
+
+/// A channel by which contacts write. In a thread of an inbox each message has a direction.
+#[derive(Description)]
+pub struct Inbox(db::Inbox);
+
+impl Inbox {
+    /// Of a row that the viewer may see.
+    pub fn new(row: db::Inbox) -> Self {
+        Self(row)
+    }
+}
+
+#[Object(use_type_description)]
+impl Inbox {
+    /// The id, `inb_...`.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The id that a backend gave it; unique per organization.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// The organization that it belongs to.
+    async fn organization(&self, ctx: &Context<'_>) -> Result<Organization> {
+        organization::load(ctx, self.0.organization_id)
+            .await?
+            .ok_or(Error::NotFound("organization"))
+    }
+
+    /// Its name.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What kind of channel it is.
+    async fn channel(&self) -> InboxChannel {
+        self.0.channel.into()
+    }
+
+    /// Where outgoing messages of an API inbox are to go. Null unless the viewer is an admin or
+    /// an API key.
+    async fn webhook_url(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+        let viewer = ctx.viewer()?;
+        let admin = viewer.role_in(self.0.organization_id) == Some(Role::Admin);
+        let url = self.0.webhook_url.as_deref();
+        Ok(url.filter(|_| admin || viewer.is_key()))
+    }
+
+    /// When it came to be.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+}
+
+/// The inbox with this id.
+pub async fn load(ctx: &Context<'_>, id: InboxId) -> Result<Option<Inbox>> {
+    Ok(ctx.batch()?.load_one(id).await?.map(Inbox::new))
+}
+
+/// Reading inboxes.
+#[derive(Default)]
+pub struct InboxQuery;
+
+#[Object]
+impl InboxQuery {
+    /// An inbox: members of its organization, API keys; otherwise NOT_FOUND.
+    async fn inbox(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The inbox's id or externalId.")] id: ID,
+    ) -> Option<Result<Inbox>> {
+        let find = async {
+            let viewer = ctx.viewer()?;
+            let conn = &mut ctx.app().conn().await?;
+            find::inbox(conn, &viewer, &Ref::parse(&id))
+                .await
+                .map(Inbox)
+        };
+        Some(find.await)
+    }
+}
+
+/// An inbox as a backend wants it.
+#[derive(InputObject)]
+struct UpsertInboxInput {
+    /// Your id for it: 1 to 320 characters, unique per organization.
+    external_id: String,
+    /// The organization's id or externalId.
+    organization_id: ID,
+    /// Its name: 1 to 255 characters.
+    name: String,
+    /// What kind of channel it is.
+    channel: InboxChannel,
+    /// Where outgoing messages of an API inbox are to go, http or https; null clears it. It is
+    /// kept; this version does not deliver yet.
+    webhook_url: MaybeUndefined<String>,
+    /// What is to sign them: at most 255 characters; null clears it. Never shown again.
+    webhook_secret: MaybeUndefined<String>,
+}
+
+/// The outcome of `upsertInbox`.
+#[derive(SimpleObject)]
+struct UpsertInboxPayload {
+    /// The inbox.
+    inbox: Inbox,
+}
+
+/// Changing inboxes.
+#[derive(Default)]
+pub struct InboxMutation;
+
+#[Object]
+impl InboxMutation {
+    /// Makes an inbox, or changes the one with that externalId. Admins, API keys.
+    async fn upsert_inbox(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertInboxInput,
+    ) -> Option<Result<UpsertInboxPayload>> {
+        let organization = Ref::parse(&input.organization_id);
+        let values = InboxValues {
+            external_id: input.external_id,
+            name: input.name,
+            channel: input.channel.into(),
+            webhook_url: input.webhook_url.into(),
+            webhook_secret: input.webhook_secret.into(),
+        };
+        let done = async {
+            let (app, viewer) = (ctx.app(), ctx.viewer()?);
+            let inbox = actions::inbox::upsert(app, &viewer, &organization, &values).await?;
+            Ok(UpsertInboxPayload {
+                inbox: Inbox(inbox),
+            })
+        };
+        Some(done.await)
+    }
+}

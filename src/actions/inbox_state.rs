@@ -33,14 +33,14 @@ pub async fn set(
         let message = format!("must name 1 to {MAX_THREADS} threads");
         return Err(Error::field("threadIds", message));
     }
+    let Some(user) = viewer.user_id() else {
+        return Err(Error::Forbidden("an API key has no inbox".to_owned()));
+    };
     let now = app.clock.now();
     let mut conn = app.conn().await?;
     let (threads, moved) = conn
         .transaction(async |conn| {
             let threads = find::threads(conn, viewer, names).await?;
-            let Some(user) = viewer.user_id() else {
-                return Err(Error::Forbidden("an API key has no inbox".to_owned()));
-            };
             let moved = match state {
                 InboxState::Hidden => {
                     hidden::hide(conn, &threads, user, now).await?;
@@ -58,7 +58,7 @@ pub async fn set(
                     watermark::withdraw(conn, &places(&threads, &newest), user, now).await?
                 }
             };
-            Ok((threads, moved))
+            Ok::<_, Error>((threads, moved))
         })
         .await?;
     seen::tell(app, &moved);

@@ -87,6 +87,8 @@ enum Needs {
     Nothing,
     Draft,
     Tombstone,
+    /// The message asks for a line.
+    Question,
 }
 
 fn read(
@@ -223,6 +225,18 @@ fn queries() -> Vec<Row> {
         ),
         read(
             "threads",
+            LISTED_THERE,
+            "query($f: ThreadFilter) { threads(filter: $f, first: 100) { nodes { id } } }",
+            |c| json!({ "f": { "inboxId": c.world.inbox } }),
+        ),
+        read(
+            "inbox",
+            ["+++++++++NNU"; 3],
+            "query($id: ID!) { inbox(id: $id) { id name channel } }",
+            |c| json!({ "id": c.world.inbox }),
+        ),
+        read(
+            "threads",
             LISTED_OF_HIM,
             "query($f: ThreadFilter) { threads(filter: $f, first: 100) { nodes { id } } }",
             |c| json!({ "f": { "participantId": c.world.name("sender") } }),
@@ -277,6 +291,30 @@ fn mutations() -> Vec<Row> {
             "updateThread",
             SEES,
             |c| json!({ "threadId": c.thread, "resolved": true }),
+        ),
+        // Only a backend moves a thread to an organization, be it the same one.
+        write(
+            "updateThread",
+            ["FFFFFFF++FNU"; 3],
+            |c| json!({ "threadId": c.thread, "organizationId": c.world.tenant.id }),
+        ),
+        write("deleteThread", ERASES, |c| json!({ "threadId": c.thread })),
+        write("setThreadSubscription", SEES, |c| {
+            c.with_user(
+                "userId",
+                json!({ "threadId": c.thread, "subscribed": true }),
+            )
+        }),
+        write("markThreadUnseen", SEES, |c| {
+            c.with_user("userId", json!({ "threadId": c.thread }))
+        }),
+        write("markThreadDelivered", SEES, |c| {
+            c.with_user("userId", json!({ "threadId": c.thread }))
+        }),
+        write(
+            "updateThreadInboxState",
+            PERSON,
+            |c| json!({ "threadIds": [c.thread], "state": "HIDDEN" }),
         ),
         // The contact has met the agent by then: the sender has added him to a thread of theirs.
         write(
@@ -375,6 +413,29 @@ fn mutations() -> Vec<Row> {
             "restoreMessage",
             MANAGES,
             |c| json!({ "messageId": c.message }),
+        ),
+        write(
+            "appendMessage",
+            EDITS,
+            |c| json!({ "messageId": c.message, "text": " and more" }),
+        ),
+        // By who takes part and did not ask.
+        write_with(
+            Needs::Question,
+            "submitMessageForm",
+            ["F++NNNNFFNNU", "F++NNFFFFNNU", "F++FNFFFFNNU"],
+            |c| json!({ "messageId": c.message, "values": { "value": "42" } }),
+        ),
+        write(
+            "updateMessageStatus",
+            STAFF,
+            |c| json!({ "messageId": c.message, "status": "DELIVERED" }),
+        ),
+        write("retryMessage", STAFF, |c| json!({ "messageId": c.message })),
+        write(
+            "upsertInbox",
+            ["FFFFFF+++NNU"; 3],
+            |c| json!({ "externalId": c.world.inbox, "organizationId": c.world.tenant.id, "name": "Desk", "channel": "API" }),
         ),
         write(
             "addReaction",
@@ -634,6 +695,8 @@ fn code_letter(code: &Value) -> char {
 /// Two tenants, with everybody who asks.
 struct World {
     tenant: Tenant,
+    /// The externalId of the inbox that every thread has.
+    inbox: String,
     actors: HashMap<&'static str, Actor>,
     /// Ids and externalIds.
     people: HashMap<&'static str, (String, String)>,
@@ -665,8 +728,15 @@ impl World {
             };
             actors.insert(who, actor);
         }
+        let inbox = unique("inbox");
+        let input = json!({
+            "externalId": inbox, "organizationId": tenant.id, "name": "Desk", "channel": "API",
+        });
+        let made = tenant.backend.mutate("upsertInbox", input, "inbox { id }");
+        assert!(made.await.text("/inbox/id").starts_with("inb_"));
         Self {
             tenant,
+            inbox,
             actors,
             people,
         }
@@ -693,6 +763,7 @@ impl World {
                 "createThread",
                 json!({
                     "subject": "A subject", "externalId": name, "access": access,
+                    "inboxId": self.inbox,
                     "participantIds": [self.id("participant"), self.id("contact")],
                     "message": { "body": "Hello", "externalId": message_name },
                 }),
@@ -710,6 +781,11 @@ impl World {
         };
         match needs {
             Needs::Nothing => {}
+            Needs::Question => {
+                let input = json!({ "messageId": thread.message, "contentType": "INPUT_TEXT" });
+                let asked = sender.mutate("updateMessage", input, "message { id }");
+                assert_eq!(asked.await.text("/message/id"), thread.message);
+            }
             Needs::Draft => {
                 thread.draft_name = unique("draft");
                 let draft = json!({
@@ -780,8 +856,9 @@ impl Thread {
         let query = "query($t: ID!, $o: ID!, $d: [ID!]!) {
             thread(id: $t) {
               subject access resolved updatedAt messageCount deletedMessageCount
-              participants { edges { node { id name } lastSeenMessage { id } } }
-              messages { nodes { id body deletedAt reactions { emoji } } }
+              organization { id } inbox { name }
+              participants { edges { node { id name } subscribed lastSeenMessage { id } deliveredMessage { id } } }
+              messages { nodes { id body status submittedValues deletedAt reactions { emoji } } }
             }
             nodes(ids: $d) { id ... on Message { body status } }
             organization(id: $o) { members { edges { role node { id } } } }

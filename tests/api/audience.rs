@@ -16,9 +16,13 @@ enum Cause {
     Never(&'static str),
 }
 
-const EVENTS: [(&str, Cause); 9] = [
+const EVENTS: [(&str, Cause); 12] = [
     ("MessageCreated", Cause::Done("say", Some("note"))),
     ("MessageUpdated", Cause::Done("edit", Some("edit the note"))),
+    (
+        "MessageAppended",
+        Cause::Done("append", Some("append to the note")),
+    ),
     (
         "MessageRemoved",
         Cause::Done("remove", Some("remove the note")),
@@ -27,6 +31,11 @@ const EVENTS: [(&str, Cause); 9] = [
     ("ParticipantAdded", Cause::Done("add", None)),
     ("ParticipantRemoved", Cause::Done("take out", None)),
     ("ThreadSeen", Cause::Done("see", None)),
+    ("ThreadDelivered", Cause::Done("receive", None)),
+    (
+        "ThreadDeleted",
+        Cause::Never("it ends every subscription of the thread"),
+    ),
     ("ThreadCreated", Cause::Never("nobody follows it yet")),
     (
         "ResyncRequired",
@@ -116,6 +125,16 @@ async fn happen(desk: &Desk, what: &str, subject: &str) {
             &desk.agent,
             "updateMessage",
             json!({ "messageId": subject, "body": "Edited" }),
+        ),
+        "append" | "append to the note" => (
+            &desk.agent,
+            "appendMessage",
+            json!({ "messageId": subject, "text": " and more" }),
+        ),
+        "receive" => (
+            &desk.contact,
+            "markThreadDelivered",
+            json!({ "threadId": thread }),
         ),
         "remove" | "remove the note" => (
             &desk.admin,

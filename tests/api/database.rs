@@ -226,8 +226,17 @@ async fn no_row_can_cross_organizations() {
                 people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
             ),
             format!(
-                "INSERT INTO watermarks (thread_id, user_id, organization_id, seen_at, seen_seq, moved_at, xid)
+                "INSERT INTO watermarks (thread_id, user_id, organization_id, place_at, place_seq, moved_at, xid)
                  SELECT t.id, u.id, {tenant}, now(), 1, now(), 1 {people}"
+            ),
+            format!(
+                "INSERT INTO hidden_threads (thread_id, user_id, organization_id, hidden_at)
+                 SELECT t.id, u.id, {tenant}, now() {people}"
+            ),
+            format!(
+                "INSERT INTO revisions (organization_id, message_id, number, editor_id, replaced_at, body, plaintext)
+                 SELECT {tenant}, m.id, 1, u.id, now(), 'x', 'x' {}",
+                people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
             ),
             format!(
                 "INSERT INTO threads (id, organization_id, number, subject, access, creator_id,

@@ -30,13 +30,14 @@ const EVERYTHING: &str = "
     messageCount userMessageCount actionMessageCount deletedMessageCount
     firstMessage { id } latestMessage { id } firstUnreadMessage { id }
     unreadCount inboxState subscribed
-    participants { totalCount edges { cursor node { id } subscribed lastSeenAt lastSeenMessage { id } } }
+    participants { totalCount edges { cursor node { id } subscribed lastSeenAt lastSeenMessage { id } deliveredMessage { id } } }
     messages { totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { ...Said } } }
     last: messages(last: 1) { pageInfo { hasPreviousPage } nodes { id } }
   }
   fragment Said on Message {
     id body plaintext private status cursor createdAt sentAt updatedAt deletedAt
-    sender { id } replyTo { id } seenBy { id } seenByCount
+    content contentAttributes submittedValues mentions { id } revisions { body } deliveryError
+    sender { id } replyTo { id } seenBy { id } seenByCount deliveredTo { id }
     reactions { emoji user { id } } reactionGroups { emoji count }
   }";
 
@@ -136,6 +137,11 @@ impl Desk {
 #[tokio::test]
 async fn a_note_changes_nothing_that_others_read() {
     let desk = Desk::new().await;
+    let delivered = json!({ "threadId": desk.thread });
+    let delivered = desk
+        .agent
+        .mutate("markThreadDelivered", delivered, "thread { id }");
+    assert_eq!(delivered.await.text("/thread/id"), desk.thread);
     let before = desk.seen_by_others().await;
     let note = desk
         .note(&desk.agent, json!({ "replyToId": desk.message }))
@@ -165,6 +171,23 @@ async fn a_note_changes_nothing_that_others_read() {
             "no longer reacted to",
             "removeReaction",
             json!({ "messageId": note, "emoji": "+1" }),
+        ),
+        (
+            "appended to",
+            "appendMessage",
+            json!({ "messageId": note, "text": " and more" }),
+        ),
+        (
+            "made to mention somebody",
+            "updateMessage",
+            json!({ "messageId": note, "content": [{ "type": "p", "children": [
+                { "type": "mention", "user": { "id": desk.colleague.id }, "children": [{ "text": "@C" }] },
+            ] }] }),
+        ),
+        (
+            "delivered",
+            "markThreadDelivered",
+            json!({ "threadId": desk.thread, "messageId": note }),
         ),
         ("deleted", "deleteMessage", json!({ "messageId": note })),
         ("restored", "restoreMessage", json!({ "messageId": note })),
@@ -270,6 +293,13 @@ async fn a_note_is_to_others_like_what_was_never_there() {
         "mutation($id: ID!) { updateMessage(input: { messageId: $id, body: \"x\" }) { message { id } } }",
         "mutation($id: ID!) { updateMessage(input: { messageId: $id, deleted: true }) { message { id } } }",
         "mutation($id: ID!) { updateMessage(input: { messageId: $id, addReactions: [{ emoji: \"x\" }] }) { message { id } } }",
+        "mutation($id: ID!, $t: ID!) { markThreadUnseen(input: { threadId: $t, fromMessageId: $id }) { thread { id } } }",
+        "mutation($id: ID!, $t: ID!) { markThreadDelivered(input: { threadId: $t, messageId: $id }) { thread { id } } }",
+        "query($id: ID!, $t: ID!) { thread(id: $t) { messages(around: $id) { nodes { id } } } }",
+        "mutation($id: ID!) { appendMessage(input: { messageId: $id, text: \"x\" }) { message { id } } }",
+        "mutation($id: ID!) { submitMessageForm(input: { messageId: $id, values: {} }) { message { id } } }",
+        "mutation($id: ID!) { updateMessageStatus(input: { messageId: $id, status: SEEN }) { message { id } } }",
+        "mutation($id: ID!) { retryMessage(input: { messageId: $id }) { message { id } } }",
         "mutation($id: ID!) { sendMessage(input: { messageId: $id }) { message { id } } }",
         "mutation($id: ID!) { deleteMessage(input: { messageId: $id }) { deletedMessageId } }",
         "mutation($id: ID!) { deleteMessage(input: { messageId: $id, permanently: true }) { deletedMessageId } }",
@@ -316,7 +346,7 @@ async fn every_field_for_one_message_has_been_tried_with_a_note() {
         let fields = kind["inputFields"].as_array().into_iter().flatten();
         let takes_message = fields
             .filter_map(|field| field["name"].as_str())
-            .any(|field| field == "messageId" || field == "replyToId");
+            .any(|field| ["messageId", "fromMessageId", "replyToId"].contains(&field));
         let root = format!("{}{}(input:", mutation[..1].to_lowercase(), &mutation[1..]);
         assert!(
             !takes_message || text.contains(&root),

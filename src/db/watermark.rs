@@ -138,7 +138,7 @@ pub async fn advance(
 }
 
 /// Moves back up to where a person has seen threads, to just before places in them; answers the
-/// threads where it moved: one that is not as far already stays.
+/// threads where it moved: one that is not as far already stays. What was seen stays delivered.
 pub async fn withdraw(
     conn: &mut Conn,
     places: &[(&ThreadAccess, Key<i64>)],
@@ -146,7 +146,22 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> Result<Vec<ThreadId>> {
     let moved: Vec<Moved> = diesel::sql_query(
-        "UPDATE watermarks w
+        "WITH delivered AS (
+           INSERT INTO watermarks (thread_id, user_id, organization_id, place_at, place_seq, kind,
+             moved_at, xid, public_moved_at, public_xid)
+           SELECT s.thread_id, s.user_id, s.organization_id, s.place_at, s.place_seq, 'DELIVERED',
+             $5, pg_current_xact_id()::text::bigint,
+             CASE WHEN s.public_xid IS NOT NULL THEN $5 END,
+             CASE WHEN s.public_xid IS NOT NULL THEN pg_current_xact_id()::text::bigint END
+           FROM watermarks s WHERE s.thread_id = ANY ($1) AND s.user_id = $4 AND s.kind = 'SEEN'
+           ON CONFLICT (thread_id, user_id, kind) DO UPDATE
+           SET place_at = excluded.place_at, place_seq = excluded.place_seq,
+               moved_at = excluded.moved_at, xid = excluded.xid,
+               public_moved_at = coalesce(excluded.public_moved_at, watermarks.public_moved_at),
+               public_xid = coalesce(excluded.public_xid, watermarks.public_xid)
+           WHERE (excluded.place_at, excluded.place_seq) > (watermarks.place_at, watermarks.place_seq)
+         )
+         UPDATE watermarks w
          SET place_at = back.place_at, place_seq = back.place_seq - 1,
              moved_at = $5, xid = pg_current_xact_id()::text::bigint,
              public_moved_at = CASE WHEN over THEN $5 ELSE w.public_moved_at END,

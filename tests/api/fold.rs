@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::socket::Subscription;
-use crate::support::{Person, Tenant};
+use crate::support::{Actor, Tenant};
 
 const THREAD: &str =
     "id externalId subject url metadata access resolved resolvedAt updatedAt lastMessageAt
@@ -12,26 +12,36 @@ const THREAD: &str =
   firstMessage { id } latestMessage { id }";
 
 // Without `url`, which falls back to the thread's, of which a client hears by itself.
-const MESSAGE: &str = "id externalId type body bodyHtml plaintext status private metadata
-  sentAt updatedAt deletedAt sender { name } replyTo { id } reactions { emoji user { name } }";
+const MESSAGE: &str = "id externalId type body bodyHtml content contentType contentAttributes
+  submittedValues plaintext status direction deliveryError private metadata
+  sentAt updatedAt deletedAt sender { name } replyTo { id } reactions { emoji user { name } }
+  mentions { name } revisions { body plaintext editor { name } }";
+
+const PEOPLE: &str = "edges { node { name } subscribed
+  lastSeenMessage { id sentAt } deliveredMessage { id sentAt } }";
 
 /// What a client shows of a thread.
-async fn fetch(who: &Person, thread: &str) -> Value {
+async fn fetch(who: &Actor, thread: &str) -> Value {
     let query = format!(
         "query($id: ID!) {{ thread(id: $id) {{ {THREAD}
-           participants(first: 100) {{ nodes {{ name }} }}
+           participants(first: 100) {{ {PEOPLE} }}
            messages(first: 100) {{ nodes {{ {MESSAGE} cursor }} }} }} }}"
     );
     who.run(&query, json!({ "id": thread })).await.at("/thread")
 }
 
-async fn follow(who: &Person, thread: &str, after: &str) -> Subscription {
+async fn follow(who: &Actor, thread: &str, after: &str) -> Subscription {
     let query = format!(
         "subscription($id: ID!, $after: String!) {{ threadEvents(threadId: $id, after: $after) {{
            __typename cursor thread {{ {THREAD} }}
            ... on MessageCreated {{ message {{ {MESSAGE} cursor }} }}
            ... on MessageUpdated {{ message {{ {MESSAGE} cursor }} }}
+           ... on MessageAppended {{ messageId text offset }}
            ... on MessageRemoved {{ messageId }}
+           ... on ThreadUpdated {{ thread {{ participants(first: 100) {{ {PEOPLE} }} }} }}
+           ... on ThreadDeleted {{ threadId }}
+           ... on ThreadSeen {{ user {{ name }} upTo {{ id sentAt }} }}
+           ... on ThreadDelivered {{ user {{ name }} upTo {{ id sentAt }} }}
            ... on ParticipantAdded {{ user {{ name }} }}
            ... on ParticipantRemoved {{ user {{ name }} }} }} }}"
     );
@@ -41,10 +51,16 @@ async fn follow(who: &Person, thread: &str, after: &str) -> Subscription {
 
 /// Applies an event, as a client would.
 fn fold(state: &mut Value, event: &Value) {
+    let kind = event["__typename"].as_str().expect("a type");
+    if kind == "ThreadDeleted" {
+        assert!(event["thread"].is_null());
+        assert_eq!(event["threadId"], state["id"]);
+        *state = Value::Null;
+        return;
+    }
     for (field, value) in event["thread"].as_object().expect("a thread") {
         state[field] = value.clone();
     }
-    let kind = event["__typename"].as_str().expect("a type");
     let messages = state["messages"]["nodes"].as_array_mut().expect("messages");
     match kind {
         "MessageCreated" | "MessageUpdated" => {
@@ -54,29 +70,65 @@ fn fold(state: &mut Value, event: &Value) {
             let place = messages.iter().position(later).unwrap_or(messages.len());
             messages.insert(place, message.clone());
         }
+        "MessageAppended" => {
+            let known = messages.iter_mut();
+            let message = known
+                .into_iter()
+                .find(|known| known["id"] == event["messageId"]);
+            append(message.expect("a message"), event);
+        }
         "MessageRemoved" => messages.retain(|known| known["id"] != event["messageId"]),
         _ => {}
     }
-    let people = state["participants"]["nodes"]
+    let people = state["participants"]["edges"]
         .as_array_mut()
         .expect("people");
+    let of_user = |edge: &Value| edge["node"]["name"] == event["user"]["name"];
     match kind {
-        "ParticipantAdded" => people.push(event["user"].clone()),
-        "ParticipantRemoved" => people.retain(|known| known["name"] != event["user"]["name"]),
+        // What an earlier event showed of the thread may have had them already.
+        "ParticipantAdded" if !people.iter().any(of_user) => people.push(json!({
+            "node": event["user"], "subscribed": true,
+            "lastSeenMessage": null, "deliveredMessage": null,
+        })),
+        "ParticipantRemoved" => people.retain(|edge| !of_user(edge)),
+        "ThreadSeen" | "ThreadDelivered" => {
+            let Some(edge) = people.iter_mut().find(|edge| of_user(edge)) else {
+                return;
+            };
+            let up_to = &event["upTo"];
+            if kind == "ThreadSeen" {
+                edge["lastSeenMessage"] = up_to.clone();
+            }
+            // What was seen has come.
+            if up_to["sentAt"].as_str() > edge["deliveredMessage"]["sentAt"].as_str() {
+                edge["deliveredMessage"] = up_to.clone();
+            }
+        }
         _ => {}
     }
 }
 
+/// Puts an appended text where it belongs.
+fn append(message: &mut Value, event: &Value) {
+    let offset = event["offset"].as_u64().expect("a number");
+    let offset = usize::try_from(offset).expect("a small number");
+    let body = message["body"].as_str().expect("a text");
+    let kept: String = body.chars().take(offset).collect();
+    let grown = kept + event["text"].as_str().expect("a text");
+    message["plaintext"] = json!(grown.trim());
+    message["body"] = json!(grown);
+}
+
 /// A client that follows a thread, and is compared with a fresh fetch after each action.
 struct Client<'a> {
-    who: &'a Person,
+    who: &'a Actor,
     thread: String,
     state: Value,
     events: Subscription,
 }
 
 impl<'a> Client<'a> {
-    async fn new(who: &'a Person, thread: &str) -> Self {
+    async fn new(who: &'a Actor, thread: &str) -> Self {
         let cursor = who
             .run(
                 "query($id: ID!) { thread(id: $id) { cursor } }",
@@ -290,4 +342,147 @@ async fn what_a_client_keeps_is_what_it_would_fetch() {
         .text("/threadId");
     staff.takes(1, "leaveThread").await;
     contact.takes(1, "leaveThread").await;
+}
+
+#[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one action after the other, on one state"
+)]
+async fn what_a_client_keeps_of_forms_receipts_and_moves_is_what_it_would_fetch() {
+    let (tenant, other) = (Tenant::new().await, Tenant::new().await);
+    let (ann, art) = (tenant.admin("ann").await, tenant.agent("art").await);
+    let (cyd, eve) = (tenant.contact("cyd").await, tenant.agent("eve").await);
+    let backend = &tenant.backend;
+    let inbox = crate::support::unique("inbox");
+    let desk = json!({
+        "externalId": inbox, "organizationId": tenant.id, "name": "Desk", "channel": "API",
+    });
+    let made = backend.mutate("upsertInbox", desk, "inbox { id }").await;
+    assert!(made.at("/inbox/id").is_string());
+    let thread = art
+        .open_thread(json!({ "access": "AGENTS", "participantIds": [cyd.id], "inboxId": inbox }))
+        .await;
+    let first = art.say(&thread, "One").await;
+    let mut staff = Client::new(&ann, &thread).await;
+    let mut contact = Client::new(&cyd, &thread).await;
+    let of = |more: Value| {
+        let mut input = json!({ "messageId": first });
+        crate::support::merge(&mut input, more);
+        input
+    };
+    let in_thread = |more: Value| {
+        let mut input = json!({ "threadId": thread });
+        crate::support::merge(&mut input, more);
+        input
+    };
+    let mention = json!([{ "type": "p", "children": [
+        { "type": "mention", "user": { "id": eve.external_id }, "children": [{ "text": "@eve" }] },
+    ] }]);
+    // Who, what, with which input, what is selected, and how many events staff and contact get.
+    let steps: Vec<(&Actor, &str, Value, usize)> = vec![
+        (&*art, "appendMessage", of(json!({ "text": " and two" })), 1),
+        (
+            &*art,
+            "appendMessage",
+            of(json!({ "text": " é", "offset": 11 })),
+            1,
+        ),
+        (
+            &*art,
+            "updateMessage",
+            of(
+                json!({ "contentType": "FORM", "contentAttributes": { "items": [
+                { "name": "email", "label": "Email", "type": "email", "required": true },
+            ] } }),
+            ),
+            1,
+        ),
+        (
+            &*cyd,
+            "submitMessageForm",
+            of(json!({ "values": { "email": "cyd@example.com" } })),
+            1,
+        ),
+        (
+            &*art,
+            "updateMessageStatus",
+            of(json!({ "status": "FAILED", "error": "no such number" })),
+            1,
+        ),
+        (&*art, "retryMessage", of(json!({})), 1),
+        (&*art, "retryMessage", of(json!({})), 0),
+        (
+            backend,
+            "updateMessageStatus",
+            of(json!({ "status": "DELIVERED" })),
+            1,
+        ),
+        (
+            backend,
+            "updateMessageStatus",
+            of(json!({ "status": "SENT" })),
+            0,
+        ),
+        // Somebody who is mentioned takes part from then on.
+        (&*art, "updateMessage", of(json!({ "content": mention })), 2),
+        (&*cyd, "markThreadDelivered", in_thread(json!({})), 1),
+        (&*cyd, "markThreadDelivered", in_thread(json!({})), 0),
+        (&*cyd, "markThreadSeen", in_thread(json!({})), 1),
+        // What was seen stays delivered: told of the seen alone.
+        (&*cyd, "markThreadUnseen", in_thread(json!({})), 1),
+        (
+            &*cyd,
+            "setThreadSubscription",
+            in_thread(json!({ "subscribed": false })),
+            1,
+        ),
+        (
+            &*cyd,
+            "setThreadSubscription",
+            in_thread(json!({ "subscribed": false })),
+            0,
+        ),
+        (
+            &*cyd,
+            "updateThreadInboxState",
+            json!({ "threadIds": [thread], "state": "HIDDEN" }),
+            0,
+        ),
+        (
+            &*cyd,
+            "updateThreadInboxState",
+            json!({ "threadIds": [thread], "state": "READ" }),
+            1,
+        ),
+        (
+            backend,
+            "updateMessage",
+            of(json!({ "type": "ACTION", "iconUrl": "https://example.com/i" })),
+            1,
+        ),
+    ];
+    for (who, field, input, events) in steps {
+        let done = who.mutate(field, input, "__typename").await;
+        assert!(done.at("/__typename").is_string(), "{field}");
+        staff.takes(events, field).await;
+        contact.takes(events, field).await;
+    }
+    // A backend that reaches both organizations moves it, and the people here lose it.
+    let root = Actor::root().await;
+    let mut mover = Client::new(&root, &thread).await;
+    let to = in_thread(json!({ "organizationId": other.id }));
+    let moved = root.mutate("updateThread", to, "thread { number }").await;
+    assert_eq!(moved.number("/thread/number"), 1);
+    // Three participants leave, and the thread has changed.
+    mover.takes(4, "moving").await;
+    for client in [&mut staff, &mut contact] {
+        assert_eq!(client.events.error().await, "NOT_FOUND");
+    }
+    let gone = root.mutate("deleteThread", in_thread(json!({})), "deletedThreadId");
+    assert_eq!(gone.await.text("/deletedThreadId"), thread);
+    let event = mover.events.event().await;
+    fold(&mut mover.state, &event);
+    assert!(mover.state.is_null());
+    assert_eq!(mover.events.message().await["type"], "complete");
 }

@@ -207,6 +207,12 @@ async fn a_note_changes_nothing_that_others_read() {
         let after = desk.seen_by_others().await;
         desk.check("a note was deleted for good", &before, &after);
     }
+}
+
+#[tokio::test]
+async fn drafting_and_sending_a_note_changes_nothing_that_others_read() {
+    let desk = Desk::new().await;
+    let before = desk.seen_by_others().await;
     let input =
         json!({ "threadId": desk.thread, "body": "Not yet", "private": true, "status": "DRAFT" });
     let draft = desk

@@ -20,6 +20,7 @@ use crate::auth::{Viewer, Who};
 use crate::db::enums::{Access, Role, UserKind};
 use crate::db::message::Message;
 use crate::db::pool::Conn;
+use crate::db::search_language::SearchLanguage;
 use crate::db::user::UserChange;
 use crate::db::watermark;
 use crate::error::{Error, Result};
@@ -241,6 +242,7 @@ impl Loading<'_> {
             participants,
             subscribers: None,
             message: None,
+            search_language: SearchLanguage::of("en"),
         })
     }
 

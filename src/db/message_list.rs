@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::dsl::not;
+use diesel::dsl::{not, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -195,22 +195,28 @@ pub async fn pick(
             "ASC",
         ),
     };
-    let query = format!(
-        "SELECT m.*, m.type AS type_ FROM unnest($1, $2, $3) AS t (id, staff, viewer)
+    let picked = format!(
+        ") AS t (id, staff, viewer)
          CROSS JOIN LATERAL (
-           SELECT * FROM messages
+           SELECT id FROM messages
            WHERE thread_id = t.id AND status <> 'DRAFT' AND deleted_at IS NULL
              AND (t.staff OR NOT private) {unread}
            ORDER BY place_at {direction}, place_seq {direction} LIMIT 1
-         ) m"
+         ) m)"
     );
     let ids: Vec<ThreadId> = threads.iter().map(|access| access.thread().id).collect();
     let staff: Vec<bool> = threads.iter().map(ThreadAccess::is_staff).collect();
     let viewers: Vec<Option<UserId>> = threads.iter().map(ThreadAccess::viewer_id).collect();
-    let found: Vec<Message> = diesel::sql_query(query)
+    let is_picked = sql::<Bool>("messages.id IN (SELECT m.id FROM unnest(")
         .bind::<Array<SqlUuid>, _>(ids)
+        .sql(", ")
         .bind::<Array<Bool>, _>(staff)
+        .sql(", ")
         .bind::<Array<Nullable<SqlUuid>>, _>(viewers)
+        .sql(&picked);
+    let found: Vec<Message> = messages::table
+        .filter(is_picked)
+        .select(Message::as_select())
         .load(conn)
         .await?;
     Ok(found
@@ -264,7 +270,8 @@ fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, die
         .into_boxed()
 }
 
-fn filtered(
+/// The messages that pass a filter, of those that the viewer finds in lists.
+pub(in crate::db) fn filtered(
     viewer: &Viewer,
     filter: &MessageFilter,
 ) -> messages::BoxedQuery<'static, diesel::pg::Pg> {
@@ -322,22 +329,28 @@ pub async fn at_places(
         .collect();
     let staff: Vec<bool> = places.iter().map(|(access, _)| access.is_staff()).collect();
     let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|(_, key)| (key.at, key.tie)).unzip();
-    let found: Vec<Message> = diesel::sql_query(
-        "SELECT DISTINCT m.*, m.type AS type_
-         FROM unnest($1, $2, $3, $4) AS p (thread_id, staff, at, seq)
-         CROSS JOIN LATERAL (
-           SELECT * FROM messages
-           WHERE thread_id = p.thread_id AND status <> 'DRAFT' AND (p.staff OR NOT private)
-             AND (place_at, place_seq) <= (p.at, p.seq)
-           ORDER BY place_at DESC, place_seq DESC LIMIT 1
-         ) m",
-    )
-    .bind::<Array<SqlUuid>, _>(threads)
-    .bind::<Array<Bool>, _>(staff)
-    .bind::<Array<Timestamptz>, _>(at)
-    .bind::<Array<BigInt>, _>(seq)
-    .load(conn)
-    .await?;
+    let is_newest = sql::<Bool>("messages.id IN (SELECT m.id FROM unnest(")
+        .bind::<Array<SqlUuid>, _>(threads)
+        .sql(", ")
+        .bind::<Array<Bool>, _>(staff)
+        .sql(", ")
+        .bind::<Array<Timestamptz>, _>(at)
+        .sql(", ")
+        .bind::<Array<BigInt>, _>(seq)
+        .sql(
+            ") AS p (thread_id, staff, at, seq)
+             CROSS JOIN LATERAL (
+               SELECT id FROM messages
+               WHERE thread_id = p.thread_id AND status <> 'DRAFT' AND (p.staff OR NOT private)
+                 AND (place_at, place_seq) <= (p.at, p.seq)
+               ORDER BY place_at DESC, place_seq DESC LIMIT 1
+             ) m)",
+        );
+    let found: Vec<Message> = messages::table
+        .filter(is_newest)
+        .select(Message::as_select())
+        .load(conn)
+        .await?;
     let newest_up_to = |(access, place): &(&ThreadAccess, Key<i64>)| {
         found
             .iter()

@@ -25,6 +25,8 @@ pub mod message;
 
 pub mod message_list;
 
+pub mod search_language;
+
 pub mod reaction;
 
 pub mod watermark;

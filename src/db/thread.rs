@@ -14,6 +14,7 @@ use crate::db::enums::{Access, Role};
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
 use crate::db::schema::{events, participants, threads};
+use crate::db::search_language::SearchLanguage;
 use crate::db::watermark::{self, OLDEST_RUNNING};
 use crate::error::Result;
 use crate::ids::{OrganizationId, ThreadId, UserId};
@@ -81,6 +82,8 @@ pub struct Thread {
     pub created_at: DateTime<Utc>,
     /// When it, or what all its readers see of it, last changed.
     pub updated_at: DateTime<Utc>,
+    /// The language in which its words are searched.
+    pub search_language: SearchLanguage,
 }
 
 /// A thread to insert.
@@ -123,6 +126,8 @@ pub struct NewThread {
     pub created_at: DateTime<Utc>,
     /// Now.
     pub updated_at: DateTime<Utc>,
+    /// The language in which its words are searched.
+    pub search_language: SearchLanguage,
 }
 
 /// What a write may leave changed in a thread's row: all of it is stored again.

@@ -1,6 +1,8 @@
 //! What messages say: sanitized HTML, and the words alone. Pure functions; they look at nothing
 //! but their arguments.
 
+pub mod highlight;
+
 use crate::db::message::Words;
 
 /// How wide a line of text made from HTML may be: wide enough to break none.

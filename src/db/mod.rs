@@ -27,6 +27,10 @@ pub mod message_list;
 
 pub mod search_language;
 
+pub mod search_query;
+
+pub mod search;
+
 pub mod reaction;
 
 pub mod watermark;

@@ -38,6 +38,11 @@ impl Message {
         }
     }
 
+    /// The same; `revealed`: a tombstone shows what it said.
+    pub fn shown(access: MessageAccess, revealed: bool) -> Self {
+        Self { access, revealed }
+    }
+
     fn row(&self) -> &db::Message {
         self.access.message()
     }

@@ -34,6 +34,8 @@ pub mod message_inputs;
 
 pub mod message_mutations;
 
+pub mod search;
+
 pub mod reaction;
 
 pub mod events;
@@ -49,6 +51,7 @@ pub struct Query(
     user::UserQuery,
     thread::ThreadQuery,
     message::MessageQuery,
+    search::SearchQuery,
 );
 
 /// What can be done. Each field takes one input and answers null with an error if it fails, so

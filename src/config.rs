@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::db::enums::Role;
+use crate::db::search_language::SearchLanguage;
 
 /// A messaging backend that a team runs itself: threads, messages and realtime through one GraphQL
 /// schema. Without a command it serves.
@@ -194,6 +195,14 @@ pub struct Settings {
     /// Origins whose pages may call, separated by commas, or * [default: * in development, else none].
     #[arg(long, env = "BOBBIN_CORS_ORIGINS", value_parser = origins, global = true)]
     pub cors_origins: Option<String>,
+    /// Language of threads that name none, by which words are stemmed for the search; simple: not stemmed.
+    #[arg(
+        long,
+        env = "BOBBIN_SEARCH_LANGUAGE",
+        default_value = "en",
+        global = true
+    )]
+    pub search_language: SearchLanguage,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,

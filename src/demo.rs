@@ -20,6 +20,7 @@ use crate::auth::{Viewer, Who};
 use crate::db::enums::{Access, Mark, Role, UserKind};
 use crate::db::message::Message;
 use crate::db::pool::Conn;
+use crate::db::search_language::SearchLanguage;
 use crate::db::user::UserChange;
 use crate::db::watermark;
 use crate::error::{Error, Result};
@@ -243,6 +244,7 @@ impl Loading<'_> {
             participants,
             subscribers: None,
             message: None,
+            search_language: SearchLanguage::of("en"),
         })
     }
 

@@ -38,7 +38,10 @@ pub async fn create(
     input: NewMessage,
 ) -> Result<MessageAccess> {
     let now = app.clock.now();
-    let destination = checked(viewer, destination, &input)?;
+    let mut destination = checked(viewer, destination, &input)?;
+    if let Some(open) = &mut destination.open {
+        open.search_language = app.settings.search_language;
+    }
     let mut conn = app.conn().await?;
     let (message, thread, told) = conn
         .transaction(async |conn| {

@@ -155,7 +155,6 @@ pub async fn write_action(
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     let words = content::words(Some(text), None, None);
-    let thread = (change.thread.organization_id, change.thread.id);
     let sent_at = match at {
         Some(at) if at < change.now => at,
         _ => change.sending_time(),
@@ -164,7 +163,7 @@ pub async fn write_action(
         sender_id: change.actor_id(),
         type_: MessageType::Action,
         metadata,
-        ..Row::draft(thread.0, thread.1, words, change.now).sent(change.next_seq(), sent_at)
+        ..Row::draft(&change.thread, words, change.now).sent(change.next_seq(), sent_at)
     };
     let message = message::insert(conn, &row).await?;
     change.count_sent(&message);
@@ -351,12 +350,7 @@ pub async fn before_sending(
 fn row(change: &mut Change, input: &NewMessage) -> Row {
     let values = input.values.clone();
     let words = content::words(values.body, values.body_html.as_deref(), values.content);
-    let draft = Row::draft(
-        change.thread.organization_id,
-        change.thread.id,
-        words,
-        change.now,
-    );
+    let draft = Row::draft(&change.thread, words, change.now);
     let row = if values.draft {
         draft
     } else {

@@ -19,6 +19,7 @@ use crate::db::inbox;
 use crate::db::message_list;
 use crate::db::organization;
 use crate::db::pool::Conn;
+use crate::db::search_language::SearchLanguage;
 use crate::db::thread::{self, NewThread};
 use crate::error::{Error, Faults, Result};
 use crate::event::{Audience, Fact};
@@ -39,6 +40,8 @@ pub struct OpenThread {
     pub subscribers: Option<Vec<Ref<UserId>>>,
     /// The first message.
     pub message: Option<NewMessage>,
+    /// The language in which its words are searched if the values name none.
+    pub search_language: SearchLanguage,
 }
 
 /// What a thread is made of: with an externalId, the same values again are the same thread.
@@ -99,6 +102,10 @@ pub async fn create(
     input: OpenThread,
 ) -> Result<(ThreadAccess, Option<MessageAccess>)> {
     let now = app.clock.now();
+    let input = OpenThread {
+        search_language: app.settings.search_language,
+        ..input
+    };
     let mut faults = Faults::default();
     check_input(&mut faults, "", viewer, &input);
     faults.finish()?;
@@ -302,6 +309,9 @@ fn new_thread(
     now: DateTime<Utc>,
 ) -> NewThread {
     let values = input.values.clone();
+    let language = values.language.as_deref();
+    let language = language.filter(|tag| !tag.trim().is_empty());
+    let search_language = language.map_or(input.search_language, SearchLanguage::of);
     NewThread {
         id: ThreadId::generate(),
         organization_id: organization.organization().id,
@@ -324,6 +334,7 @@ fn new_thread(
         clock_at: now,
         created_at: now,
         updated_at: now,
+        search_language,
     }
 }
 

@@ -10,6 +10,8 @@ pub mod structure;
 
 use serde_json::Value;
 
+pub mod highlight;
+
 use crate::db::message::Words;
 
 /// How wide a line of text made from HTML may be: wide enough to break none.

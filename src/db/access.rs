@@ -230,6 +230,23 @@ pub fn visible_messages(viewer: &Viewer) -> seen_messages {
     )
 }
 
+/// The organizations beyond which the viewer finds nothing; none: there is no such bound. It only
+/// says again what `visible_threads` decides, for a query to begin where there is little to read.
+pub fn bounds(viewer: &Viewer) -> Option<Vec<OrganizationId>> {
+    match viewer.user_id() {
+        Some(_) => Some(viewer.organizations(|_| true)),
+        None => viewer.bound.map(|bound| vec![bound]),
+    }
+}
+
+/// The person who sees nothing but the threads that he takes part in, if the viewer is one.
+pub fn only_in_own(viewer: &Viewer) -> Option<UserId> {
+    let insider = !viewer
+        .organizations(|role| role != Role::Contact)
+        .is_empty();
+    viewer.user_id().filter(|_| !insider)
+}
+
 #[diesel::dsl::auto_type]
 fn seen_threads(
     everything: bool,

@@ -11,6 +11,8 @@ use crate::db::enums::{ContentType, Direction, MessageStatus, MessageType};
 use crate::db::page::Key;
 use crate::db::pool::Conn;
 use crate::db::schema::messages;
+use crate::db::search_language::SearchLanguage;
+use crate::db::thread::Thread;
 use crate::error::Result;
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
@@ -180,21 +182,18 @@ pub struct NewMessage {
     pub updated_at: Option<DateTime<Utc>>,
     /// When it was deleted, for an import.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// The language in which its words are searched.
+    pub search_language: SearchLanguage,
 }
 
 impl NewMessage {
     /// A message with nothing but its words, not sent yet.
-    pub fn draft(
-        organization_id: OrganizationId,
-        thread_id: ThreadId,
-        words: Words,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub fn draft(thread: &Thread, words: Words, now: DateTime<Utc>) -> Self {
         let id = MessageId::generate();
         Self {
             id,
-            organization_id,
-            thread_id,
+            organization_id: thread.organization_id,
+            thread_id: thread.id,
             seq: None,
             place_at: now + DRAFTS_BEHIND,
             place_seq: tie_of(id),
@@ -220,6 +219,7 @@ impl NewMessage {
             sent_at: None,
             updated_at: None,
             deleted_at: None,
+            search_language: thread.search_language,
         }
     }
 

@@ -347,7 +347,8 @@ fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, die
         .into_boxed()
 }
 
-fn filtered(
+/// The messages that pass a filter, of those that the viewer finds in lists.
+pub(in crate::db) fn filtered(
     viewer: &Viewer,
     filter: &MessageFilter,
 ) -> messages::BoxedQuery<'static, diesel::pg::Pg> {

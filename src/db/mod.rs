@@ -29,6 +29,12 @@ pub mod message;
 
 pub mod message_list;
 
+pub mod search_language;
+
+pub mod search_query;
+
+pub mod search;
+
 pub mod reaction;
 
 pub mod revision;

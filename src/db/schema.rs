@@ -1,5 +1,11 @@
 // @generated automatically by Diesel CLI.
 
+pub mod sql_types {
+    #[derive(diesel::query_builder::QueryId, Clone, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "tsvector", schema = "pg_catalog"))]
+    pub struct Tsvector;
+}
+
 diesel::table! {
     api_keys (id) {
         id -> Text,
@@ -62,6 +68,9 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Tsvector;
+
     messages (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -94,6 +103,8 @@ diesel::table! {
         submitted_values -> Nullable<Jsonb>,
         direction -> Nullable<Text>,
         delivery_error -> Nullable<Text>,
+        search_language -> Text,
+        search -> Tsvector,
     }
 }
 
@@ -175,6 +186,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         inbox_id -> Nullable<Uuid>,
+        search_language -> Text,
     }
 }
 

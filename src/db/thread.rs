@@ -14,6 +14,7 @@ use crate::db::access::{self, OrganizationAccess, ThreadAccess};
 use crate::db::enums::Access;
 use crate::db::pool::Conn;
 use crate::db::schema::{events, threads};
+use crate::db::search_language::SearchLanguage;
 use crate::db::watermark::OLDEST_RUNNING;
 use crate::error::Result;
 use crate::ids::{InboxId, OrganizationId, ThreadId, UserId};
@@ -83,6 +84,8 @@ pub struct Thread {
     pub updated_at: DateTime<Utc>,
     /// The channel that its contact writes by.
     pub inbox_id: Option<InboxId>,
+    /// The language in which its words are searched.
+    pub search_language: SearchLanguage,
 }
 
 /// A thread to insert.
@@ -127,6 +130,8 @@ pub struct NewThread {
     pub created_at: DateTime<Utc>,
     /// Now.
     pub updated_at: DateTime<Utc>,
+    /// The language in which its words are searched.
+    pub search_language: SearchLanguage,
 }
 
 /// What a write may leave changed in a thread's row: all of it is stored again.

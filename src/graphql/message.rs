@@ -35,9 +35,9 @@ impl Message {
         }
     }
 
-    /// The same; `revealed`: if it is a tombstone, it shows what it said.
-    pub fn revealed(self, revealed: bool) -> Self {
-        Self { revealed, ..self }
+    /// The same; `revealed`: a tombstone shows what it said.
+    pub fn shown(access: MessageAccess, revealed: bool) -> Self {
+        Self { access, revealed }
     }
 
     fn row(&self) -> &db::Message {

@@ -96,7 +96,7 @@ impl MessageConnection {
     }
 
     fn node(&self, access: &MessageAccess) -> Message {
-        Message::new(access.clone()).revealed(self.revealed)
+        Message::shown(access.clone(), self.revealed)
     }
 }
 

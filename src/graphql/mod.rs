@@ -48,6 +48,8 @@ pub mod inbox;
 
 pub mod inbox_state;
 
+pub mod search;
+
 pub mod reaction;
 
 pub mod events;
@@ -64,6 +66,7 @@ pub struct Query(
     thread_list::ThreadQuery,
     message_list::MessageQuery,
     inbox::InboxQuery,
+    search::SearchQuery,
 );
 
 /// What can be done. Each field takes one input and answers null with an error if it fails, so

@@ -9,6 +9,7 @@ use crate::auth::Viewer;
 use crate::db::access::find;
 use crate::db::enums::Access;
 use crate::db::pool::Conn;
+use crate::db::search_language::SearchLanguage;
 use crate::db::thread_list::{Range, ThreadFilter};
 use crate::error::{Error, Faults, Result};
 use crate::graphql::enums::{ContentType, ThreadAccess, ThreadInboxState};
@@ -144,7 +145,8 @@ pub struct CreateThreadInput {
     department: Option<String>,
     /// The page that is written from.
     source_page: Option<String>,
-    /// The writer's language.
+    /// The writer's language as a BCP 47 tag, such as `fr` or `pt-BR`: its messages are searched
+    /// in it.
     language: Option<String>,
     /// The writer's program.
     user_agent: Option<String>,
@@ -214,6 +216,7 @@ impl From<CreateThreadInput> for OpenThread {
             participants: refs(input.participant_ids.unwrap_or_default()),
             subscribers: input.subscriber_ids.map(refs),
             message: input.message.map(Into::into),
+            search_language: SearchLanguage::default(),
         }
     }
 }

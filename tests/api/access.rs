@@ -56,6 +56,11 @@ const PERSON: [&str; 3] = ["+++NNNNFFNFU", "+++NN++FFNFU", "++++N++FFNFU"];
 /// A draft, which exists for its sender and, by its id, for keys.
 const DRAFT: [&str; 3] = ["+NNNNNN++NNU"; 3];
 
+/// Looks for what every message says.
+const SEARCH: &str = "query($f: MessageFilter) {
+    searchMessages(query: \"hello\", filter: $f, first: 100) { nodes { id } }
+  }";
+
 /// A line of the table.
 struct Row {
     field: &'static str,
@@ -269,6 +274,30 @@ fn queries() -> Vec<Row> {
             "messages",
             LISTED_OF_HIM,
             "query($f: MessageFilter) { messages(filter: $f, first: 100) { nodes { id } } }",
+            |c| json!({ "f": { "senderId": c.world.id("sender") } }),
+        ),
+        read(
+            "searchMessages",
+            LISTED,
+            SEARCH,
+            |c| json!({ "f": c.within_reach() }),
+        ),
+        read(
+            "searchMessages",
+            LISTED_THERE,
+            SEARCH,
+            |c| json!({ "f": { "organizationId": c.world.tenant.id } }),
+        ),
+        read(
+            "searchMessages",
+            SEES,
+            SEARCH,
+            |c| json!({ "f": { "threadId": c.thread } }),
+        ),
+        read(
+            "searchMessages",
+            LISTED_OF_HIM,
+            SEARCH,
             |c| json!({ "f": { "senderId": c.world.id("sender") } }),
         ),
     ]

@@ -311,6 +311,8 @@ fn declared() -> BTreeMap<String, Table> {
     for part in text.split("diesel::table! {").skip(1) {
         let part = part.split("\n}").next().expect("a table ends");
         let (head, body) = part.split_once(") {").expect("a table has columns");
+        // Types of its own are imported above its name.
+        let head = head.trim().lines().last().expect("a table has a name");
         let (name, key) = head.trim().split_once(" (").expect("a table has a key");
         let mut table = Table {
             key: key.split(", ").map(str::to_owned).collect(),

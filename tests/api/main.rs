@@ -27,6 +27,8 @@ mod people;
 
 mod schema;
 
+mod search;
+
 mod sight;
 
 mod threads;

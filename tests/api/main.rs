@@ -25,6 +25,8 @@ mod pages;
 
 mod people;
 
+mod readme;
+
 mod schema;
 
 mod search;

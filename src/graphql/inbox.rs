@@ -132,7 +132,7 @@ impl InboxMutation {
     async fn upsert_inbox(
         &self,
         ctx: &Context<'_>,
-        input: UpsertInboxInput,
+        #[graphql(desc = "The inbox.")] input: UpsertInboxInput,
     ) -> Option<Result<UpsertInboxPayload>> {
         let organization = Ref::parse(&input.organization_id);
         let values = InboxValues {

@@ -110,6 +110,7 @@ impl InboxStateMutation {
     async fn mark_thread_seen(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The thread, and up to where it has been seen.")]
         input: MarkThreadSeenInput,
     ) -> Option<Result<MarkThreadSeenPayload>> {
         let marked = mark(
@@ -127,6 +128,7 @@ impl InboxStateMutation {
     async fn mark_thread_unseen(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The thread, and from where on it has not been seen.")]
         input: MarkThreadUnseenInput,
     ) -> Option<Result<MarkThreadUnseenPayload>> {
         let name = Ref::parse(&input.thread_id);
@@ -148,6 +150,7 @@ impl InboxStateMutation {
     async fn mark_thread_delivered(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The thread, and up to where it has come.")]
         input: MarkThreadDeliveredInput,
     ) -> Option<Result<MarkThreadDeliveredPayload>> {
         let marked = mark(
@@ -166,6 +169,7 @@ impl InboxStateMutation {
     async fn set_thread_subscription(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The thread, and whether to be notified of it.")]
         input: SetThreadSubscriptionInput,
     ) -> Option<Result<SetThreadSubscriptionPayload>> {
         let name = Ref::parse(&input.thread_id);
@@ -185,7 +189,7 @@ impl InboxStateMutation {
     async fn update_thread_inbox_state(
         &self,
         ctx: &Context<'_>,
-        input: UpdateThreadInboxStateInput,
+        #[graphql(desc = "The threads, and where to put them.")] input: UpdateThreadInboxStateInput,
     ) -> Option<Result<UpdateThreadInboxStatePayload>> {
         let names: Vec<_> = input.thread_ids.iter().map(|id| Ref::parse(id)).collect();
         let done = async {

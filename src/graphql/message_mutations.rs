@@ -81,6 +81,7 @@ impl MessageMutation {
     async fn create_message(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The message to write, and the thread that it goes to.")]
         input: CreateMessageInput,
     ) -> Option<Result<CreateMessagePayload>> {
         let done = async {
@@ -99,7 +100,7 @@ impl MessageMutation {
     async fn update_message(
         &self,
         ctx: &Context<'_>,
-        input: UpdateMessageInput,
+        #[graphql(desc = "The message, and what to change of it.")] input: UpdateMessageInput,
     ) -> Option<Result<UpdateMessagePayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -117,7 +118,7 @@ impl MessageMutation {
     async fn send_message(
         &self,
         ctx: &Context<'_>,
-        input: SendMessageInput,
+        #[graphql(desc = "The draft to send.")] input: SendMessageInput,
     ) -> Option<Result<SendMessagePayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -135,7 +136,7 @@ impl MessageMutation {
     async fn delete_message(
         &self,
         ctx: &Context<'_>,
-        input: DeleteMessageInput,
+        #[graphql(desc = "The message to delete.")] input: DeleteMessageInput,
     ) -> Option<Result<DeleteMessagePayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -154,7 +155,7 @@ impl MessageMutation {
     async fn restore_message(
         &self,
         ctx: &Context<'_>,
-        input: RestoreMessageInput,
+        #[graphql(desc = "The message to restore.")] input: RestoreMessageInput,
     ) -> Option<Result<RestoreMessagePayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {

@@ -88,7 +88,7 @@ impl MessageProgressMutation {
     async fn append_message(
         &self,
         ctx: &Context<'_>,
-        input: AppendMessageInput,
+        #[graphql(desc = "The message, and what to append.")] input: AppendMessageInput,
     ) -> Option<Result<AppendMessagePayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -107,7 +107,7 @@ impl MessageProgressMutation {
     async fn submit_message_form(
         &self,
         ctx: &Context<'_>,
-        input: SubmitMessageFormInput,
+        #[graphql(desc = "The message, and the answer to it.")] input: SubmitMessageFormInput,
     ) -> Option<Result<SubmitMessageFormPayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -126,7 +126,7 @@ impl MessageProgressMutation {
     async fn update_message_status(
         &self,
         ctx: &Context<'_>,
-        input: UpdateMessageStatusInput,
+        #[graphql(desc = "The message, and how far it has come.")] input: UpdateMessageStatusInput,
     ) -> Option<Result<UpdateMessageStatusPayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -145,7 +145,7 @@ impl MessageProgressMutation {
     async fn retry_message(
         &self,
         ctx: &Context<'_>,
-        input: RetryMessageInput,
+        #[graphql(desc = "The message to send once more.")] input: RetryMessageInput,
     ) -> Option<Result<RetryMessagePayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {

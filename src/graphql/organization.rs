@@ -218,7 +218,7 @@ impl OrganizationMutation {
     async fn upsert_organization(
         &self,
         ctx: &Context<'_>,
-        input: UpsertOrganizationInput,
+        #[graphql(desc = "The organization.")] input: UpsertOrganizationInput,
     ) -> Option<Result<UpsertOrganizationPayload>> {
         let input = actions::organization::UpsertOrganization {
             external_id: input.external_id,
@@ -239,6 +239,7 @@ impl OrganizationMutation {
     async fn set_membership(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The organization, the user, and the role there.")]
         input: SetMembershipInput,
     ) -> Option<Result<SetMembershipPayload>> {
         let names = (

@@ -152,7 +152,7 @@ impl ReactionMutation {
     async fn add_reaction(
         &self,
         ctx: &Context<'_>,
-        input: AddReactionInput,
+        #[graphql(desc = "The message, and the reaction to add.")] input: AddReactionInput,
     ) -> Option<Result<AddReactionPayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {
@@ -169,7 +169,7 @@ impl ReactionMutation {
     async fn remove_reaction(
         &self,
         ctx: &Context<'_>,
-        input: RemoveReactionInput,
+        #[graphql(desc = "The message, and the reaction to take away.")] input: RemoveReactionInput,
     ) -> Option<Result<RemoveReactionPayload>> {
         let name = Ref::parse(&input.message_id);
         let done = async {

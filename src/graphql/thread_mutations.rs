@@ -97,7 +97,7 @@ impl ThreadMutation {
     async fn create_thread(
         &self,
         ctx: &Context<'_>,
-        input: CreateThreadInput,
+        #[graphql(desc = "The thread to open.")] input: CreateThreadInput,
     ) -> Option<Result<CreateThreadPayload>> {
         let done = async {
             let viewer = ctx.viewer()?;
@@ -116,7 +116,7 @@ impl ThreadMutation {
     async fn update_thread(
         &self,
         ctx: &Context<'_>,
-        input: UpdateThreadInput,
+        #[graphql(desc = "The thread, and what to change of it.")] input: UpdateThreadInput,
     ) -> Option<Result<UpdateThreadPayload>> {
         let name = Ref::parse(&input.thread_id);
         let done = async {
@@ -133,7 +133,7 @@ impl ThreadMutation {
     async fn delete_thread(
         &self,
         ctx: &Context<'_>,
-        input: DeleteThreadInput,
+        #[graphql(desc = "The thread to delete.")] input: DeleteThreadInput,
     ) -> Option<Result<DeleteThreadPayload>> {
         let name = Ref::parse(&input.thread_id);
         let done = async {
@@ -151,7 +151,7 @@ impl ThreadMutation {
     async fn add_participants(
         &self,
         ctx: &Context<'_>,
-        input: AddParticipantsInput,
+        #[graphql(desc = "The thread, and whom to add.")] input: AddParticipantsInput,
     ) -> Option<Result<AddParticipantsPayload>> {
         let name = Ref::parse(&input.thread_id);
         let users: Vec<_> = input.user_ids.iter().map(|id| Ref::parse(id)).collect();
@@ -169,7 +169,7 @@ impl ThreadMutation {
     async fn remove_participant(
         &self,
         ctx: &Context<'_>,
-        input: RemoveParticipantInput,
+        #[graphql(desc = "The thread, and whom to remove.")] input: RemoveParticipantInput,
     ) -> Option<Result<RemoveParticipantPayload>> {
         let (name, user) = (Ref::parse(&input.thread_id), Ref::parse(&input.user_id));
         let done = async {
@@ -186,7 +186,7 @@ impl ThreadMutation {
     async fn leave_thread(
         &self,
         ctx: &Context<'_>,
-        input: LeaveThreadInput,
+        #[graphql(desc = "The thread to leave.")] input: LeaveThreadInput,
     ) -> Option<Result<LeaveThreadPayload>> {
         let name = Ref::parse(&input.thread_id);
         let done = async {

@@ -143,7 +143,7 @@ impl UserMutation {
     async fn upsert_user(
         &self,
         ctx: &Context<'_>,
-        input: UpsertUserInput,
+        #[graphql(desc = "The user.")] input: UpsertUserInput,
     ) -> Option<Result<UpsertUserPayload>> {
         let change = UserChange {
             name: input.name,

@@ -60,6 +60,7 @@ impl User {
         let shared = of_user
             .iter()
             .flatten()
+            .filter(|membership| membership.removed_at.is_none())
             .any(|membership| staff_of.contains(&membership.organization_id));
         Ok(self.0.email.as_deref().filter(|_| shared))
     }

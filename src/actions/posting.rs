@@ -49,7 +49,7 @@ pub struct MessageValues {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text_of")]
     pub content_type: Option<ContentType>,
     /// What its content type needs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "nothing")]
     pub content_attributes: Option<Value>,
     /// Which way it goes, if that is not plain from who writes.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "way_of")]
@@ -67,6 +67,7 @@ pub struct MessageValues {
     /// CSS classes.
     pub extra_classnames: Option<String>,
     /// The backend's facts.
+    #[serde(serialize_with = "facts")]
     pub metadata: Option<Value>,
     /// When it was sent, for an import.
     pub sent_at: Option<DateTime<Utc>>,
@@ -383,6 +384,18 @@ fn row(change: &mut Change, input: &NewMessage) -> Row {
 
 fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
+}
+
+fn nothing(attributes: &Option<Value>) -> bool {
+    attributes
+        .as_ref()
+        .is_none_or(|given| *given == empty_object())
+}
+
+/// No facts are the same as none given.
+pub fn facts<S: Serializer>(metadata: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
+    let given = metadata.as_ref().filter(|given| **given != empty_object());
+    given.serialize(to)
 }
 
 fn text_of<S: Serializer>(kind: &Option<ContentType>, to: S) -> Result<S::Ok, S::Error> {

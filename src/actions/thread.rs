@@ -54,6 +54,7 @@ pub struct ThreadValues {
     /// Where it belongs in the product.
     pub url: Option<String>,
     /// The backend's facts.
+    #[serde(serialize_with = "posting::facts")]
     pub metadata: Option<Value>,
     /// CSS classes.
     pub extra_classnames: Option<String>,

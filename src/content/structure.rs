@@ -84,8 +84,8 @@ const KINDS: [Kind; 10] = [
         keys(&["type", "children"]),
         &[TEXT, "link", "mention", "assignee"],
     ),
-    Kind::new("bullet", LIST_ENTRY, &["p"]),
-    Kind::new("number_bullet", NUMBERED_ENTRY, &["p"]),
+    Kind::new("bullet", LIST_ENTRY, &[TEXT, "link", "p"]),
+    Kind::new("number_bullet", NUMBERED_ENTRY, &[TEXT, "link", "p"]),
     Kind::new(
         "quote",
         keys(&["type", "children"]),
@@ -99,11 +99,7 @@ const KINDS: [Kind; 10] = [
             "assignee",
         ],
     ),
-    Kind::new(
-        "todo",
-        keys(&["type", "children", "todoID", "done"]),
-        &[TEXT, "p", "link", "mention", "assignee"],
-    ),
+    Kind::new("todo", TODO, &[TEXT, "p", "link", "mention", "assignee"]),
     Kind::new("code", keys(&["type", "children"]), &[TEXT]),
     Kind::new("markdown", keys(&["type", "children"]), &[TEXT]),
     Kind {
@@ -127,6 +123,11 @@ const KINDS: [Kind; 10] = [
 const LIST_ENTRY: Keys = Keys {
     required: &["type", "children"],
     optional: &["class", "indent"],
+};
+
+const TODO: Keys = Keys {
+    required: &["type", "children"],
+    optional: &["class", "todoID", "done"],
 };
 
 const NUMBERED_ENTRY: Keys = Keys {

@@ -70,7 +70,6 @@ fn a_node_holds_only_what_belongs_there() {
     let inner = json!({"type": "p", "children": [{"text": "x"}]});
     for bad in [
         p(inner.clone()),
-        json!([{"type": "bullet", "children": [{"text": "x"}]}]),
         json!([{"type": "bullet", "children": [mention("a", "@A")]}]),
         json!([{"type": "code", "children": [inner]}]),
     ] {
@@ -80,6 +79,17 @@ fn a_node_holds_only_what_belongs_there() {
         paths(&json!([{"type": "p", "children": []}])),
         ["content.0.children"]
     );
+}
+
+#[test]
+fn an_entry_of_a_list_holds_paragraphs_or_text_itself() {
+    for kind in ["bullet", "number_bullet", "todo"] {
+        let inner = json!({"type": "p", "children": [{"text": "x"}]});
+        for good in [json!({"text": "x"}), inner] {
+            let entry = json!([{"type": kind, "children": [good]}]);
+            assert_eq!(paths(&entry), [""; 0], "{entry}");
+        }
+    }
 }
 
 #[test]
@@ -109,7 +119,6 @@ fn every_fault_is_told_with_its_path() {
         "content.1.indent",
         "content.1.children",
         "content.2.todoID",
-        "content.2.done",
         "content.2.children.0.text",
         "content.3.url",
         "content.4.bulletNumber",

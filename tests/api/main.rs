@@ -9,6 +9,8 @@ mod audience;
 
 mod auth;
 
+mod cord;
+
 mod database;
 
 mod fold;
@@ -27,8 +29,12 @@ mod people;
 
 mod schema;
 
+mod seeds;
+
 mod sight;
 
 mod threads;
+
+mod ulule;
 
 mod websocket;

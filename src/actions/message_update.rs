@@ -358,6 +358,7 @@ async fn react(
             "a draft or a deleted message takes no reactions".to_owned(),
         ));
     }
+    reaction::check_disjoint(conn, &add, &remove).await?;
     let added = reaction::add_all(conn, access, &add, "addReactions", now).await?;
     let removed = reaction::remove_all(conn, access, &remove).await?;
     Ok(added || removed)

@@ -64,6 +64,29 @@ pub fn in_name_of(viewer: &Viewer, given: &[Given]) -> Result<Vec<Given>> {
     given.iter().map(own).collect()
 }
 
+/// Refuses a reaction that is both added and taken away, by whichever id its person is named.
+pub async fn check_disjoint(conn: &mut Conn, add: &[Given], remove: &[Given]) -> Result<()> {
+    let named = add.iter().chain(remove);
+    let names: Vec<Ref<UserId>> = named.filter_map(|given| given.user.clone()).collect();
+    // One without a name is refused where it is added or taken away.
+    if add.is_empty() || remove.is_empty() || names.len() < add.len() + remove.len() {
+        return Ok(());
+    }
+    let people = user::ids_of(conn, &names).await?;
+    let (adders, removers) = people.split_at(add.len());
+    let mut faults = Faults::default();
+    for (index, (given, person)) in remove.iter().zip(removers).enumerate() {
+        let same = |(other, adder): (&Given, &Option<UserId>)| {
+            other.emoji == given.emoji && adder.is_some() && adder == person
+        };
+        if add.iter().zip(adders).any(same) {
+            let path = format!("removeReactions.{index}");
+            faults.add(path, "the same reaction is in addReactions");
+        }
+    }
+    faults.finish()
+}
+
 /// Adds reactions within a transaction; whether that changed anything. Every name must be a
 /// member of the organization.
 pub async fn add_all(

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::query_dsl::methods;
 use diesel_async::RunQueryDsl;
 
 use crate::db::access::MessageAccess;
@@ -61,10 +62,12 @@ pub async fn add(
     let changed = match at {
         None => insert.on_conflict(key).do_nothing().execute(conn).await?,
         Some(at) => {
-            insert
+            let replace = insert
                 .on_conflict(key)
                 .do_update()
-                .set(reactions::created_at.eq(at))
+                .set(reactions::created_at.eq(at));
+            // The same time again is no change.
+            methods::FilterDsl::filter(replace, reactions::created_at.ne(at))
                 .execute(conn)
                 .await?
         }

@@ -9,6 +9,8 @@ mod audience;
 
 mod auth;
 
+mod cord;
+
 mod database;
 
 mod fold;
@@ -31,8 +33,12 @@ mod schema;
 
 mod search;
 
+mod seeds;
+
 mod sight;
 
 mod threads;
+
+mod ulule;
 
 mod websocket;

@@ -1,0 +1,258 @@
+//! The four systems whose users must feel at home: each of their operations has its test.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use self::Covered::{By, Later, Open};
+
+/// How an operation of theirs is tested here.
+#[derive(Clone, Copy)]
+enum Covered {
+    /// By the test of this name, in the module of their system.
+    By(&'static str),
+    /// Once we have what it is about.
+    Later(&'static str),
+    /// By a test that is to be named here.
+    Open,
+}
+
+/// A system of theirs.
+struct System {
+    /// The module of its tests.
+    module: &'static str,
+    /// Its operations, as its users call them.
+    operations: &'static [(&'static str, Covered)],
+}
+
+const SYSTEMS: [System; 4] = [
+    System {
+        module: "ulule",
+        operations: ULULE,
+    },
+    System {
+        module: "cord",
+        operations: CORD,
+    },
+    System {
+        module: "chatwoot",
+        operations: CHATWOOT,
+    },
+    System {
+        module: "tiledesk",
+        operations: TILEDESK,
+    },
+];
+
+const ULULE: &[(&str, Covered)] = &[
+    (
+        "POST /threads/:id/messages",
+        By("post_threads_messages_needs_body_html_structure_or_an_attachment"),
+    ),
+    (
+        "draft",
+        By("a_draft_is_for_its_sender_alone_until_it_is_sent"),
+    ),
+    (
+        "draft -> attachments -> send",
+        By("draft_attachments_send_is_one_event_at_the_time_of_sending"),
+    ),
+    (
+        "POST /messages/:id/send",
+        By("post_messages_send_is_for_the_sender_of_a_draft_and_delivers_once"),
+    ),
+    (
+        "PATCH /messages/:id",
+        By("patch_messages_is_for_the_sender_and_takes_body_and_body_html"),
+    ),
+    (
+        "GET /threads/:id/messages",
+        By("get_threads_messages_pages_both_ways_by_the_time_of_sending"),
+    ),
+    (
+        "body_html",
+        By("body_html_is_sanitized_on_the_way_in_and_gives_the_plaintext"),
+    ),
+    (
+        "sender_deleted_at",
+        By("sender_deleted_at_is_a_tombstone_made_by_the_sender_or_an_admin"),
+    ),
+    (
+        "thread subject, metadata, recipients",
+        By("thread_subject_metadata_recipients_are_seen_by_those_who_take_part"),
+    ),
+    (
+        "read / unread / unwatch / leave, bulk of them",
+        By("read_unread_unwatch_leave_bulk_of_them_are_each_viewers_own"),
+    ),
+    (
+        "status filter on list",
+        By("status_filter_on_list_is_unread_and_read_by_default"),
+    ),
+];
+
+const CORD: &[(&str, Covered)] = &[
+    (
+        "list thread messages, list all messages",
+        By("list_thread_messages_list_all_messages_count_whatever_the_cursor"),
+    ),
+    ("get message", By("get_message_goes_by_our_id_or_theirs")),
+    (
+        "create message",
+        By("create_message_is_by_a_key_for_a_sender_and_one_per_external_id"),
+    ),
+    (
+        "createThread",
+        By("create_thread_makes_both_or_neither_and_is_ignored_if_it_exists"),
+    ),
+    (
+        "content (MessageContent)",
+        By("content_message_content_is_nodes_that_read_back_as_they_were_written"),
+    ),
+    (
+        "plaintext",
+        By("plaintext_is_joined_leaves_and_never_accepted"),
+    ),
+    ("url", By("url_falls_back_to_the_threads")),
+    (
+        "created / updated / deleted timestamps",
+        By("created_updated_deleted_timestamps_are_set_by_a_key_and_by_words_alone"),
+    ),
+    (
+        "type, iconURL",
+        By("type_icon_url_are_action_by_a_key_alone"),
+    ),
+    ("metadata", By("metadata_is_flat_and_replaced_whole")),
+    (
+        "extraClassnames",
+        By("extra_classnames_are_cleared_by_null"),
+    ),
+    (
+        "addReactions, removeReactions",
+        By("add_reactions_remove_reactions_are_unique_per_user_message_and_emoji"),
+    ),
+    ("addAttachments, removeAttachments", Later("files")),
+    ("annotation attachment", Later("files")),
+    ("signed file URL, uploadStatus", Later("files")),
+    (
+        "seenBy",
+        By("seen_by_comes_from_watermarks_and_deleting_recomputes_unread"),
+    ),
+    (
+        "deleted, deletedTimestamp, delete message",
+        By("deleted_deleted_timestamp_delete_message_are_soft_or_for_good"),
+    ),
+    (
+        "append (AI streaming)",
+        By("append_ai_streaming_loses_nothing_and_tells_the_added_text_alone"),
+    ),
+    (
+        "resolve / reopen thread",
+        By("resolve_reopen_thread_is_one_action_that_names_the_actor"),
+    ),
+    (
+        "thread counts, first/last message, subscribers, typing, seen",
+        By("thread_counts_first_last_message_subscribers_typing_seen_follow_the_messages"),
+    ),
+];
+
+const CHATWOOT: &[(&str, Covered)] = &[
+    ("list (page, before, after)", Open),
+    ("create message", Open),
+    ("message_type incoming / outgoing / activity", Open),
+    ("private", Open),
+    ("content_type", Open),
+    ("submitted values", Open),
+    ("status; update message", Open),
+    ("in_reply_to", Open),
+    ("delete", Open),
+    ("retry", Open),
+    ("translate, cached", Later("translation")),
+    ("delivery by webhook (API inbox)", Later("delivery")),
+    ("error responses", Open),
+    ("content_attributes", Open),
+    ("attachments by multipart", Later("files")),
+];
+
+const TILEDESK: &[(&str, Covered)] = &[
+    ("get messages of a request, get one", Open),
+    ("send; the first message makes the request", Open),
+    ("sender, senderFullname, recipient", Open),
+    ("status -100 to 300", Open),
+    ("type text or image, metadata", Open),
+    ("text required", Open),
+    ("attributes", Open),
+    ("createdAt, updatedAt, createdBy, id_project", Open),
+    ("auth: Basic or JWT", Open),
+];
+
+#[test]
+fn every_operation_of_theirs_has_its_test() {
+    for system in SYSTEMS {
+        let tests: HashSet<String> = tests(system.module).into_iter().collect();
+        for (operation, covered) in system.operations {
+            let By(name) = covered else { continue };
+            assert!(
+                tests.contains(*name),
+                "{}: there is no test {name} for {operation}",
+                system.module
+            );
+        }
+    }
+}
+
+#[test]
+fn every_test_of_theirs_is_for_an_operation() {
+    for system in SYSTEMS {
+        let operations = system.operations.iter().map(|(_, covered)| *covered);
+        if operations.clone().any(|covered| matches!(covered, Open)) {
+            continue;
+        }
+        let named: HashSet<&str> = operations
+            .filter_map(|covered| match covered {
+                By(name) => Some(name),
+                Later(_) | Open => None,
+            })
+            .collect();
+        for test in tests(system.module) {
+            let known = named.contains(&*test);
+            assert!(known, "{}::{test} is for no operation", system.module);
+        }
+    }
+}
+
+#[test]
+fn what_comes_later_says_what_it_waits_for() {
+    let known = ["files", "delivery", "translation"];
+    for (operation, covered) in SYSTEMS.iter().flat_map(|system| system.operations) {
+        if let Later(what) = covered {
+            assert!(known.contains(what), "{operation} waits for {what}");
+        }
+    }
+}
+
+/// The names of the tests of a module, of its own file and of those under it.
+fn tests(module: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
+    let mut files = vec![root.join(format!("{module}.rs"))];
+    if let Ok(entries) = fs::read_dir(root.join(module)) {
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        files.extend(paths.collect::<Vec<PathBuf>>());
+    }
+    // A module that is not there has no tests.
+    let texts = files
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok());
+    texts.flat_map(|text| tests_in(&text)).collect()
+}
+
+/// The names of the functions of a source that are marked as tests.
+fn tests_in(source: &str) -> Vec<String> {
+    let marked = source.split("test]\n").skip(1);
+    let name = |after: &str| {
+        let (_, signature) = after.split_once("fn ").expect("a function");
+        let (name, _) = signature.split_once('(').expect("its arguments");
+        name.to_owned()
+    };
+    marked.map(name).collect()
+}

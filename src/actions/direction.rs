@@ -50,6 +50,10 @@ pub async fn of(
                     "only in an API inbox do agents make INCOMING messages".to_owned(),
                 ));
             }
+            if values.draft && !viewer.is_key() {
+                let message = "a draft is its writer's own, and never by the contact";
+                return Err(Error::field("direction", message));
+            }
             let contact = participant::contact(conn, change.access()).await?;
             let contact =
                 contact.ok_or_else(|| Error::field("direction", "the thread has no contact"))?;

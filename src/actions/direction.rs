@@ -26,13 +26,8 @@ pub async fn of(
     if values.action {
         return Ok((sender, None));
     }
-    let by_contact =
-        role(conn, viewer, thread.organization_id, sender).await? == Some(Role::Contact);
-    let plain = if by_contact {
-        Direction::Incoming
-    } else {
-        Direction::Outgoing
-    };
+    let plain = by(conn, viewer, thread.organization_id, sender).await?;
+    let by_contact = plain == Direction::Incoming;
     let channel = match thread.inbox_id {
         Some(id) => inbox::by_ids(conn, &[id])
             .await?
@@ -65,6 +60,21 @@ pub async fn of(
         )),
         _ => Ok((sender, Some(plain))),
     }
+}
+
+/// Which way a message by this sender goes.
+pub async fn by(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    organization: OrganizationId,
+    sender: Option<UserId>,
+) -> Result<Direction> {
+    let role = role(conn, viewer, organization, sender).await?;
+    Ok(if role == Some(Role::Contact) {
+        Direction::Incoming
+    } else {
+        Direction::Outgoing
+    })
 }
 
 async fn role(

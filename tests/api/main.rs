@@ -9,15 +9,23 @@ mod audience;
 
 mod auth;
 
+mod chatwoot;
+
 mod database;
 
 mod fold;
 
 mod http;
 
+mod inbox_state;
+
+mod inboxes;
+
 mod live;
 
 mod messages;
+
+mod moving;
 
 mod notes;
 
@@ -25,10 +33,14 @@ mod pages;
 
 mod people;
 
+mod revisions;
+
 mod schema;
 
 mod sight;
 
 mod threads;
+
+mod tiledesk;
 
 mod websocket;

@@ -49,6 +49,16 @@ impl Error {
         Self::BadUserInput(vec![FieldError { path, message }])
     }
 
+    /// The same, of fields that are within another one; `prefix` is where.
+    pub fn under(mut self, prefix: &str) -> Self {
+        if let Self::BadUserInput(fields) = &mut self {
+            for field in fields {
+                field.path.insert_str(0, prefix);
+            }
+        }
+        self
+    }
+
     /// An internal failure with its cause, for the log.
     pub fn internal(cause: impl fmt::Debug + Send + Sync + 'static) -> Self {
         Self::Internal(Arc::new(cause))

@@ -177,6 +177,7 @@ impl Change {
     /// Removes the thread for good, then appends the events: the transaction's last statement.
     pub async fn remove(self, conn: &mut Conn) -> Result<Told> {
         thread::remove(conn, self.thread.id).await?;
+        events::forget_all_appended(conn, self.thread.id).await?;
         events::append(conn, &self.told).await?;
         Ok(Told(self.told.into_iter().map(Arc::new).collect()))
     }

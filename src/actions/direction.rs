@@ -26,13 +26,8 @@ pub async fn of(
     if values.action {
         return Ok((sender, None));
     }
-    let by_contact =
-        role(conn, viewer, thread.organization_id, sender).await? == Some(Role::Contact);
-    let plain = if by_contact {
-        Direction::Incoming
-    } else {
-        Direction::Outgoing
-    };
+    let plain = by(conn, viewer, thread.organization_id, sender).await?;
+    let by_contact = plain == Direction::Incoming;
     let channel = match thread.inbox_id {
         Some(id) => inbox::by_ids(conn, &[id])
             .await?
@@ -50,6 +45,10 @@ pub async fn of(
                     "only in an API inbox do agents make INCOMING messages".to_owned(),
                 ));
             }
+            if values.draft && !viewer.is_key() {
+                let message = "a draft is its writer's own, and never by the contact";
+                return Err(Error::field("direction", message));
+            }
             let contact = participant::contact(conn, change.access()).await?;
             let contact =
                 contact.ok_or_else(|| Error::field("direction", "the thread has no contact"))?;
@@ -61,6 +60,21 @@ pub async fn of(
         )),
         _ => Ok((sender, Some(plain))),
     }
+}
+
+/// Which way a message by this sender goes.
+pub async fn by(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    organization: OrganizationId,
+    sender: Option<UserId>,
+) -> Result<Direction> {
+    let role = role(conn, viewer, organization, sender).await?;
+    Ok(if role == Some(Role::Contact) {
+        Direction::Incoming
+    } else {
+        Direction::Outgoing
+    })
 }
 
 async fn role(

@@ -241,7 +241,7 @@ async fn arrive(
         Ok((change, _)) => Ok(change),
         // Somebody opened it a moment ago, with other values or out of the viewer's sight.
         Err(Error::Conflict(_)) => Change::lock(conn, viewer, &to.thread, now).await,
-        Err(error) => Err(error),
+        Err(error) => Err(error.under("createThread.")),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::actions::change::Change;
 use crate::actions::message::{bury, lock};
 use crate::actions::posting::{check_attributes, check_words};
-use crate::actions::{check, mention, participant, reaction};
+use crate::actions::{check, direction, mention, participant, reaction};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::content;
@@ -261,6 +261,10 @@ async fn write(
         let organization = message.organization_id;
         let sender = participant::members_at(conn, viewer, organization, &sender).await?;
         message.sender_id = sender.first().copied();
+        if message.direction.is_some() {
+            let way = direction::by(conn, viewer, organization, message.sender_id).await?;
+            message.direction = Some(way);
+        }
     }
     message.type_ = input.message_type.unwrap_or(message.type_);
     if message.type_ == MessageType::User {

@@ -11,7 +11,7 @@ use crate::db::enums::Mark;
 use crate::db::message::Message;
 use crate::db::message_list::{self, Pick};
 use crate::db::pool::Conn;
-use crate::db::watermark;
+use crate::db::{organization, watermark};
 use crate::error::{Error, Result};
 use crate::ids::{MessageId, Ref, ThreadId, UserId};
 use crate::live::bus::Signal;
@@ -28,9 +28,10 @@ pub async fn mark(
     let mut conn = app.conn().await?;
     let access = find::thread(&mut conn, viewer, thread).await?;
     let reader = person(&mut conn, viewer, &access, user).await?;
+    let sight = sight_of(&mut conn, &access, reader).await?;
     let message = match message {
-        Some(name) => Some(of_thread(&mut conn, viewer, &access, name, "messageId").await?),
-        None => pick(&mut conn, &access, Pick::Latest).await?,
+        Some(name) => Some(of_thread(&mut conn, viewer, &sight, name, "messageId").await?),
+        None => pick(&mut conn, &sight, Pick::Latest).await?,
     };
     // A thread without messages has nothing to see.
     if let Some(message) = message {
@@ -53,10 +54,11 @@ pub async fn unmark(
     let mut conn = app.conn().await?;
     let access = find::thread(&mut conn, viewer, thread).await?;
     let reader = person(&mut conn, viewer, &access, user).await?;
+    let sight = sight_of(&mut conn, &access, reader).await?;
     let from = match from {
-        Some(name) => Some(of_thread(&mut conn, viewer, &access, name, "fromMessageId").await?),
+        Some(name) => Some(of_thread(&mut conn, viewer, &sight, name, "fromMessageId").await?),
         None => {
-            let thread = std::slice::from_ref(&access);
+            let thread = std::slice::from_ref(&sight);
             let mut newest = message_list::latest_not_by(&mut conn, thread, reader).await?;
             newest.remove(&access.thread().id)
         }
@@ -76,15 +78,26 @@ pub fn tell(app: &App, threads: &[ThreadId]) {
     }
 }
 
+/// What the person sees of the thread for whom it is marked: a backend reads notes, and whom it
+/// names may not.
+async fn sight_of(conn: &mut Conn, access: &ThreadAccess, reader: UserId) -> Result<ThreadAccess> {
+    if !access.by_key() {
+        return Ok(access.clone());
+    }
+    let organization = access.thread().organization_id;
+    let membership = organization::membership(conn, organization, reader).await?;
+    Ok(access.narrowed_to(reader, membership.map(|membership| membership.role)))
+}
+
 async fn of_thread(
     conn: &mut Conn,
     viewer: &Viewer,
-    access: &ThreadAccess,
+    sight: &ThreadAccess,
     name: &Ref<MessageId>,
     path: &str,
 ) -> Result<Message> {
     let (message, _) = find::message(conn, viewer, name).await?.into_parts();
-    if message.thread_id == access.thread().id && !message.is_draft() {
+    if message.thread_id == sight.thread().id && !message.is_draft() && sight.sees(&message) {
         Ok(message)
     } else {
         Err(Error::field(path, "is not a message of this thread"))

@@ -35,28 +35,36 @@ pub async fn update(
         faults.add("status", "is not one that a sent message comes to");
     }
     faults.finish()?;
-    change(app, viewer, name, |message| {
+    change(app, viewer, name, |message, api_inbox| {
+        if !api_inbox {
+            return Err(Error::ApiInboxRequired);
+        }
+        if message.is_draft() {
+            return Err(Error::Conflict("the message has not been sent".to_owned()));
+        }
         let after = message.status.after(status);
         if after == status {
             message.status = after;
             let failed = after == MessageStatus::Failed;
             message.delivery_error = error.filter(|_| failed).map(str::to_owned);
         }
+        Ok(())
     })
     .await
 }
 
-/// Sends a FAILED message on its way once more; any other one stays as it is.
+/// Sends a FAILED message of an API inbox on its way once more; any other one stays as it is.
 pub async fn retry(
     app: &Arc<App>,
     viewer: &Viewer,
     name: &Ref<MessageId>,
 ) -> Result<MessageAccess> {
-    change(app, viewer, name, |message| {
-        if message.status == MessageStatus::Failed {
+    change(app, viewer, name, |message, api_inbox| {
+        if api_inbox && message.status == MessageStatus::Failed {
             message.status = MessageStatus::Sending;
             message.delivery_error = None;
         }
+        Ok(())
     })
     .await
 }
@@ -65,17 +73,22 @@ async fn change(
     app: &Arc<App>,
     viewer: &Viewer,
     name: &Ref<MessageId>,
-    apply: impl Fn(&mut Message) + Sync,
+    apply: impl Fn(&mut Message, bool) -> Result<()> + Sync,
 ) -> Result<MessageAccess> {
     let now = app.clock.now();
     let mut conn = app.conn().await?;
     let (message, thread, told) = conn
         .transaction(async |conn| {
             let (mut change, access) = lock(conn, viewer, name, now).await?;
-            check_inbox(conn, &change, &access).await?;
+            if !access.thread().is_staff() {
+                return Err(Error::Forbidden(
+                    "only agents, admins and API keys say how far a message has come".to_owned(),
+                ));
+            }
+            let api_inbox = has_api_inbox(conn, &change).await?;
             let (mut message, _) = access.into_parts();
             let before = message.clone();
-            apply(&mut message);
+            apply(&mut message, api_inbox)?;
             if message != before {
                 message::save(conn, &message).await?;
                 change.tell_message(&message, Fact::MessageUpdated);
@@ -88,21 +101,10 @@ async fn change(
     thread.message(message)
 }
 
-async fn check_inbox(conn: &mut Conn, change: &Change, access: &MessageAccess) -> Result<()> {
-    if !access.thread().is_staff() {
-        return Err(Error::Forbidden(
-            "only agents, admins and API keys say how far a message has come".to_owned(),
-        ));
-    }
+async fn has_api_inbox(conn: &mut Conn, change: &Change) -> Result<bool> {
     let inbox = match change.thread.inbox_id {
         Some(id) => inbox::by_ids(conn, &[id]).await?.pop(),
         None => None,
     };
-    if inbox.is_none_or(|inbox| inbox.channel != Channel::Api) {
-        return Err(Error::ApiInboxRequired);
-    }
-    if access.message().is_draft() {
-        return Err(Error::Conflict("the message has not been sent".to_owned()));
-    }
-    Ok(())
+    Ok(inbox.is_some_and(|inbox| inbox.channel == Channel::Api))
 }

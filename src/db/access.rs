@@ -83,6 +83,16 @@ impl ThreadAccess {
         }
     }
 
+    /// A backend's proof, narrowed to what a person of that role reads of the thread.
+    pub fn narrowed_to(&self, user: UserId, role: Option<Role>) -> Self {
+        debug_assert!(self.by_key());
+        Self {
+            who: Who::User(user),
+            role,
+            ..self.clone()
+        }
+    }
+
     /// The oldest transaction that may still have been running when the thread was read: what is
     /// read later holds at least what older ones did.
     pub fn oldest_running(&self) -> i64 {

@@ -72,6 +72,18 @@ pub async fn forget_appended(conn: &mut Conn, thread: ThreadId, message: Message
     Ok(())
 }
 
+/// The same of all messages of a thread, which is deleted for good.
+pub async fn forget_all_appended(conn: &mut Conn, thread: ThreadId) -> Result<()> {
+    let appended = events::table
+        .filter(events::thread_id.eq(thread))
+        .filter(events::appended_text.is_not_null());
+    diesel::update(appended)
+        .set(events::appended_text.eq(None::<String>))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// The next stretch of a thread's log after a number, at most `limit` events.
 pub async fn after(
     conn: &mut Conn,

@@ -9,6 +9,8 @@ mod audience;
 
 mod auth;
 
+mod chatwoot;
+
 mod cord;
 
 mod database;
@@ -17,9 +19,15 @@ mod fold;
 
 mod http;
 
+mod inbox_state;
+
+mod inboxes;
+
 mod live;
 
 mod messages;
+
+mod moving;
 
 mod notes;
 
@@ -28,6 +36,8 @@ mod pages;
 mod people;
 
 mod readme;
+
+mod revisions;
 
 mod schema;
 
@@ -38,6 +48,8 @@ mod seeds;
 mod sight;
 
 mod threads;
+
+mod tiledesk;
 
 mod ulule;
 

@@ -118,6 +118,32 @@ pub async fn after(
     })
 }
 
+/// The deletion of a thread whose proof is from before it; none if the thread is there, or if
+/// the viewer had left it after that number.
+pub async fn deletion(
+    conn: &mut Conn,
+    access: &ThreadAccess,
+    seq: i64,
+) -> Result<Option<Arc<Event>>> {
+    let viewer = access.viewer_id().unwrap_or(UserId::NOBODY);
+    let left = events::kind
+        .eq(EventKind::ParticipantRemoved)
+        .and(events::user_id.eq(viewer).assume_not_null());
+    let row: Option<Row> = events::table
+        .filter(events::thread_id.eq(access.thread().id))
+        .filter(events::seq.gt(seq))
+        .filter(left.or(events::kind.eq(EventKind::ThreadDeleted)))
+        .order(events::seq)
+        .select(Row::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    let deleted = row.filter(|row| row.kind == EventKind::ThreadDeleted);
+    deleted
+        .and_then(|row| event(row, &HashMap::new()))
+        .transpose()
+}
+
 /// The transaction from which on to ask for what is written after this moment.
 pub async fn horizon(conn: &mut Conn) -> Result<i64> {
     // The numbers of transactions that left nothing behind may be given out again after a crash

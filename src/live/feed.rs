@@ -258,7 +258,7 @@ impl Feed {
         self.early.insert(event.seq, event);
         while let Some(event) = self.early.remove(&(self.position.seq + 1)) {
             self.tell(event).await?;
-            if self.ending.is_some() {
+            if self.is_over() {
                 return Ok(());
             }
         }
@@ -285,7 +285,7 @@ impl Feed {
             // The present position is the present one only if it is read now.
             drop(conn);
             self.check_access().await?;
-            if self.ending.is_none() {
+            if !self.is_over() {
                 let mut conn = self.app.conn().await?;
                 let newest = watermark::newest_moves(&mut conn, &[&self.access]).await?;
                 let newest = newest.get(&self.access.thread().id).copied();
@@ -298,7 +298,7 @@ impl Feed {
         for event in stretch.events {
             self.tell(event).await?;
         }
-        if self.ending.is_some() {
+        if self.is_over() {
             return Ok(());
         }
         self.position.seq = stretch.last_seq;
@@ -308,22 +308,17 @@ impl Feed {
 
     /// Puts an event into the queue, if the subscriber may know it.
     async fn tell(&mut self, event: Arc<Event>) -> Result<()> {
-        if self.ending.is_some() {
+        if self.is_over() {
             return Ok(());
         }
         if matches!(event.fact, Fact::ThreadDeleted) {
-            // The last one there is. No proof can be made of it any more; the one in hand is of
-            // the moment before.
-            self.position.seq = event.seq;
-            let at = event.occurred_at;
-            self.push(What::Event(event), at);
-            self.ended = true;
+            self.tell_deletion(event);
             return Ok(());
         }
         if event.fact.changes_access() {
             self.check_access().await?;
         }
-        if self.ending.is_some() {
+        if self.is_over() {
             return Ok(());
         }
         // Not before it is certain that the event can be told: a failure reads it again.
@@ -339,6 +334,20 @@ impl Feed {
             self.push(What::Event(event), at);
         }
         Ok(())
+    }
+
+    /// Tells the last event there is. No proof can be made of it any more; the one in hand is of
+    /// the moment before.
+    fn tell_deletion(&mut self, event: Arc<Event>) {
+        self.position.seq = event.seq;
+        let at = event.occurred_at;
+        self.push(What::Event(event), at);
+        self.ended = true;
+    }
+
+    /// Whether nothing more is to be told.
+    fn is_over(&self) -> bool {
+        self.ended || self.ending.is_some()
     }
 
     /// Tells whose watermarks have moved. Reads them anew, so that it does not matter how many
@@ -363,7 +372,7 @@ impl Feed {
                 break;
             }
         }
-        if self.ending.is_some() {
+        if self.is_over() {
             return Ok(());
         }
         for ((moved, then_from), up_to) in moved.into_iter().zip(seen) {
@@ -389,7 +398,15 @@ impl Feed {
             Ok(access) => self.access = access,
             // Not to know is not to have lost it.
             Err(Error::Internal(cause)) => return Err(Error::Internal(cause)),
-            Err(error) => self.ending = Some(error),
+            Err(error) => {
+                // What came before the deletion is gone with it; the deletion is told.
+                let (viewer, seq) = (self.viewer.get(), self.position.seq);
+                let reaches = |id| viewer.key_reaches(id) || viewer.role_in(id).is_some();
+                match events::deletion(&mut conn, &self.access, seq).await? {
+                    Some(event) if reaches(event.organization_id) => self.tell_deletion(event),
+                    _ => self.ending = Some(error),
+                }
+            }
         }
         Ok(())
     }

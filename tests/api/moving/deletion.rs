@@ -164,8 +164,15 @@ async fn a_deletion_by_another_process_ends_the_subscriptions_here() {
         follow(&moving.cyd, &moving.thread, None).await,
     ];
     let elsewhere = moving.root.at(Server::other(&[]).await);
-    elsewhere.say(&moving.thread, "Last words").await;
-    delete(&elsewhere, &moving.thread).await.at("");
+    // What changes who sees it makes a subscriber look again, when it may be gone already.
+    let both = "mutation($t: ID!) {
+        updateThread(input: { threadId: $t, subject: \"Last words\", resolved: true }) { thread { id } }
+        deleteThread(input: { threadId: $t }) { deletedThreadId }
+      }";
+    elsewhere
+        .run(both, json!({ "t": moving.thread }))
+        .await
+        .at("");
     for events in &mut streams {
         let told = events
             .until(|event| event["__typename"] == "ThreadDeleted")
@@ -176,4 +183,26 @@ async fn a_deletion_by_another_process_ends_the_subscriptions_here() {
         );
         assert_eq!(events.message().await["type"], "complete");
     }
+}
+
+#[tokio::test]
+async fn who_is_removed_just_before_hears_of_no_deletion() {
+    let moving = Move::new().await;
+    let narrow = json!({ "participantIds": [moving.bob.id, moving.cyd.id] });
+    let narrow = moving.ann.open_thread(narrow).await;
+    let mut removed = follow(&moving.cyd, &narrow, None).await;
+    let mut stays = follow(&moving.bob, &narrow, None).await;
+    let elsewhere = moving.root.at(Server::other(&[]).await);
+    let both = "mutation($t: ID!, $u: ID!) {
+        removeParticipant(input: { threadId: $t, userId: $u }) { thread { id } }
+        deleteThread(input: { threadId: $t }) { deletedThreadId }
+      }";
+    let variables = json!({ "t": narrow, "u": moving.cyd.id });
+    elsewhere.run(both, variables).await.at("");
+    assert_eq!(removed.error().await, "NOT_FOUND");
+    let told = stays
+        .until(|event| event["__typename"] == "ThreadDeleted")
+        .await;
+    assert_eq!(told.last().expect("one")["threadId"], narrow.as_str());
+    assert_eq!(stays.message().await["type"], "complete");
 }

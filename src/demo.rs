@@ -14,7 +14,7 @@ use crate::actions::organization::UpsertOrganization;
 use crate::actions::posting::{self, MessageValues, NewMessage};
 use crate::actions::reaction::Given;
 use crate::actions::thread::{self, OpenThread, ThreadValues};
-use crate::actions::{organization, user};
+use crate::actions::{organization, thread_update, user};
 use crate::app::App;
 use crate::auth::{Viewer, Who};
 use crate::db::enums::{Access, Mark, Role, UserKind};
@@ -23,7 +23,7 @@ use crate::db::pool::Conn;
 use crate::db::search_language::SearchLanguage;
 use crate::db::user::UserChange;
 use crate::db::watermark;
-use crate::error::{Error, Result};
+use crate::error::{Error, Faults, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
 
 const DATA: &str = include_str!("demo.json");
@@ -194,19 +194,26 @@ impl Loading<'_> {
             .messages
             .first()
             .map_or(0, |first| first.minutes_ago + 1);
-        let (mut change, _) =
-            thread::open(conn, &opener, &self.opening()?, self.ago(begun)).await?;
+        let (mut change, _) = thread::open(
+            conn,
+            &opener,
+            &self.opening()?,
+            (Faults::default(), ""),
+            self.ago(begun),
+        )
+        .await?;
         change.act_as(&backend);
         let mut posted: Vec<Message> = Vec::new();
         for message in &self.thread.messages {
             change.now = self.ago(message.minutes_ago);
             let input = self.message(message, &posted)?;
-            posted.push(posting::post(conn, &backend, &mut change, &input).await?);
+            posted
+                .push(posting::post(conn, &backend, &mut change, &input, Faults::default()).await?);
         }
         if self.thread.resolved {
             change.set_actor(Some(creator));
             let now = change.now;
-            thread::set_resolved(conn, &mut change, Some(now)).await?;
+            thread_update::set_resolved(conn, &mut change, Some(now)).await?;
         }
         let (access, _) = change.save(conn).await?;
         for (name, number) in &self.thread.seen {

@@ -49,6 +49,16 @@ impl Error {
         Self::BadUserInput(vec![FieldError { path, message }])
     }
 
+    /// The same, of the one field that a value was given in.
+    pub fn at(mut self, path: &str) -> Self {
+        if let Self::BadUserInput(fields) = &mut self {
+            for field in fields {
+                path.clone_into(&mut field.path);
+            }
+        }
+        self
+    }
+
     /// The same, of fields that are within another one; `prefix` is where.
     pub fn under(mut self, prefix: &str) -> Self {
         if let Self::BadUserInput(fields) = &mut self {
@@ -86,15 +96,24 @@ impl Error {
             | Self::Conflict(message)
             | Self::InvalidMessageType(message) => message.clone(),
             Self::NotFound(kind) => format!("{kind} not found"),
-            Self::BadUserInput(fields) => fields
-                .iter()
-                .map(|field| format!("{}: {}", field.path, field.message))
-                .collect::<Vec<_>>()
-                .join("; "),
+            Self::BadUserInput(fields) => summary(fields),
             Self::ApiInboxRequired => "the message's thread has no API inbox".to_owned(),
             Self::Internal(_) => "internal error".to_owned(),
         }
     }
+}
+
+/// The first faults as a sentence; `extensions.fields` has all of them.
+fn summary(fields: &[FieldError]) -> String {
+    const MOST: usize = 5;
+    let shown = fields.iter().take(MOST);
+    let mut said: Vec<String> = shown
+        .map(|field| format!("{}: {}", field.path, field.message))
+        .collect();
+    if let Some(more) = fields.len().checked_sub(MOST).filter(|more| *more > 0) {
+        said.push(format!("and {more} more"));
+    }
+    said.join("; ")
 }
 
 impl From<diesel::result::Error> for Error {
@@ -146,7 +165,7 @@ fn fields_value(fields: &[FieldError]) -> Value {
 }
 
 /// Gathers the faults of one input, so that a client learns of all of them at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Faults {
     found: Vec<FieldError>,
 }
@@ -156,6 +175,29 @@ impl Faults {
     pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         let (path, message) = (path.into(), message.into());
         self.found.push(FieldError { path, message });
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Takes over the faults of a part that was checked by itself, so that they are told with the
+    /// others; `prefix` is where the part is. Any other failure stays one.
+    pub fn gather<T>(&mut self, prefix: &str, checked: Result<T>) -> Result<Option<T>> {
+        match checked.map_err(|error| error.under(prefix)) {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::BadUserInput(fields)) => {
+                self.found.extend(fields);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was found, or else another failure: what is wrong with the input is told first.
+    pub fn or(self, error: Error) -> Error {
+        self.finish().err().unwrap_or(error)
     }
 
     /// Ends the check: an error if anything was found.

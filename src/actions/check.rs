@@ -13,6 +13,8 @@ const MAX_EXTERNAL_ID: usize = 320;
 const MAX_LINE: usize = 255;
 const MAX_METADATA_PAIRS: usize = 100;
 const MAX_METADATA_KEY: usize = 255;
+/// What a JSON reader takes back out of the database as it was.
+const MAX_NUMBER: f64 = 1e300;
 const MAX_METADATA_VALUE: usize = 10_000;
 
 /// A backend's id for something.
@@ -79,6 +81,9 @@ pub fn metadata(faults: &mut Faults, path: &str, value: Option<&Value>) {
             );
         }
         match value {
+            Value::Number(number) if number.as_f64().is_none_or(|n| n.abs() > MAX_NUMBER) => {
+                faults.add(path, "must be between -1e300 and 1e300");
+            }
             Value::Bool(_) | Value::Number(_) => {}
             Value::String(text) => add(faults, &path, rules::text(text, MAX_METADATA_VALUE)),
             Value::Null | Value::Array(_) | Value::Object(_) => {

@@ -11,14 +11,18 @@ use crate::db::{organization, user};
 use crate::error::Result;
 use crate::ids::{OrganizationId, Ref, UserId};
 
-/// Finds that everybody whom a content names is an active member of the organization.
+/// Finds that everybody whom a content names is an active member of the organization. Whom it
+/// named before it was changed may stay in it, whatever they are now.
 pub async fn check(
     conn: &mut Conn,
     viewer: &Viewer,
     organization: OrganizationId,
     content: Option<&Value>,
+    before: Option<&Value>,
 ) -> Result<()> {
-    let named: Vec<(String, Ref<UserId>)> = named(content);
+    let known = named(before);
+    let mut named = named(content);
+    named.retain(|(_, name)| known.iter().all(|(_, known)| known != name));
     if !named.is_empty() {
         participant::members_at(conn, viewer, organization, &named).await?;
     }

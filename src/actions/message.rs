@@ -8,8 +8,7 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 
 use crate::actions::change::{Change, audience};
-use crate::actions::mention;
-use crate::actions::posting::{self, NewMessage, before_sending};
+use crate::actions::posting::{self, NewMessage, Sending, before_sending};
 use crate::actions::thread::{self, OpenThread};
 use crate::app::App;
 use crate::auth::Viewer;
@@ -17,6 +16,7 @@ use crate::db::access::{MessageAccess, find};
 use crate::db::events;
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
+use crate::db::thread as db_thread;
 use crate::error::{Error, Faults, Result};
 use crate::event::Fact;
 use crate::ids::{MessageId, Ref, ThreadId};
@@ -38,15 +38,20 @@ pub async fn create(
     input: NewMessage,
 ) -> Result<MessageAccess> {
     let now = app.clock.now();
-    let mut destination = checked(viewer, destination, &input)?;
+    let (mut destination, mut faults) = checked(viewer, destination, &input)?;
     if let Some(open) = &mut destination.open {
         open.search_language = app.settings.search_language;
     }
     let mut conn = app.conn().await?;
     let (message, thread, told) = conn
         .transaction(async |conn| {
-            let mut change = arrive(conn, viewer, &destination, now).await?;
-            let message = posting::post(conn, viewer, &mut change, &input).await?;
+            let faults = std::mem::take(&mut faults);
+            let mut change = match arrive(conn, viewer, &destination, &faults, now).await {
+                Ok(change) => change,
+                Err(error @ Error::NotFound(_)) => return Err(faults.or(error)),
+                Err(error) => return Err(error),
+            };
+            let message = posting::post(conn, viewer, &mut change, &input, faults).await?;
             let (thread, told) = change.save(conn).await?;
             Ok::<_, Error>((message, thread, told))
         })
@@ -73,10 +78,14 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
                     "the message has been sent already".to_owned(),
                 ));
             }
-            before_sending(conn, &mut change, message.sender_id, message.private, true).await?;
-            if !message.private {
-                mention::subscribe(conn, &mut change, message.content.as_ref()).await?;
-            }
+            let sending = Sending {
+                sender: message.sender_id,
+                subscribe: true,
+                private: message.private,
+                content: message.content.as_ref(),
+                imported: (None, None),
+            };
+            before_sending(conn, &mut change, &sending).await?;
             message.set_sent(change.next_seq(), change.sending_time());
             message::save(conn, &message).await?;
             change.count_sent(&message);
@@ -196,8 +205,13 @@ fn check_rights(viewer: &Viewer, input: &NewMessage) -> Result<()> {
     Ok(())
 }
 
-/// Checks a call of `create`; the thread to open, if any, gets its name.
-fn checked(viewer: &Viewer, mut to: Destination, input: &NewMessage) -> Result<Destination> {
+/// Checks a call of `create`; the thread to open, if any, gets its name. What is wrong is told
+/// once it is known what it names wrongly, too.
+fn checked(
+    viewer: &Viewer,
+    mut to: Destination,
+    input: &NewMessage,
+) -> Result<(Destination, Faults)> {
     let mut faults = Faults::default();
     posting::check_input(&mut faults, "", viewer, input);
     if let Some(open) = &mut to.open {
@@ -218,9 +232,10 @@ fn checked(viewer: &Viewer, mut to: Destination, input: &NewMessage) -> Result<D
             );
         }
     }
-    faults.finish()?;
-    check_rights(viewer, input)?;
-    Ok(to)
+    match check_rights(viewer, input) {
+        Ok(()) => Ok((to, faults)),
+        Err(error) => Err(faults.or(error)),
+    }
 }
 
 /// The locked thread that a message goes to, opened if need be.
@@ -228,20 +243,30 @@ async fn arrive(
     conn: &mut Conn,
     viewer: &Viewer,
     to: &Destination,
+    faults: &Faults,
     now: DateTime<Utc>,
 ) -> Result<Change> {
     let missing = match Change::lock(conn, viewer, &to.thread, now).await {
-        Err(Error::NotFound(kind)) => Error::NotFound(kind),
+        Err(error @ (Error::NotFound(_) | Error::BadUserInput(_))) => error,
         done => return done,
     };
-    let (Some(open), Ref::External(_)) = (&to.open, &to.thread) else {
+    let (Some(open), Ref::External(name)) = (&to.open, &to.thread) else {
         return Err(missing);
     };
-    match thread::open(conn, viewer, open, now).await {
+    if let (Error::BadUserInput(_), Some(organization)) = (&missing, &open.organization) {
+        // Several organizations have a thread of that name: the one is meant that is named.
+        let organization = find::organization(conn, viewer, organization).await?;
+        return match db_thread::id_by_external_id(conn, &organization, name).await? {
+            Some(id) => Change::lock(conn, viewer, &Ref::Id(id), now).await,
+            None => Err(missing),
+        };
+    }
+    let known = (faults.clone(), "createThread.");
+    match thread::open(conn, viewer, open, known, now).await {
         Ok((change, _)) => Ok(change),
         // Somebody opened it a moment ago, with other values or out of the viewer's sight.
         Err(Error::Conflict(_)) => Change::lock(conn, viewer, &to.thread, now).await,
-        Err(error) => Err(error.under("createThread.")),
+        Err(error) => Err(error),
     }
 }
 

@@ -99,14 +99,20 @@ pub async fn update(
     input: UpdateMessage,
 ) -> Result<MessageAccess> {
     let now = app.clock.now();
-    check_input(viewer, &input)?;
+    let mut faults = check_input(viewer, &input)?;
     let mut conn = app.conn().await?;
     let (message, thread, told) = conn
         .transaction(async |conn| {
-            let (mut change, access) = lock(conn, viewer, name, now).await?;
-            check_rights(&access, &input)?;
+            let mut faults = std::mem::take(&mut faults);
+            let (mut change, access) = match lock(conn, viewer, name, now).await {
+                Err(error @ Error::NotFound(_)) => return Err(faults.or(error)),
+                found => found?,
+            };
+            check_rights(&access, &input, &mut faults)?;
+            check_content(access.message(), &input, &mut faults);
+            check_named(conn, viewer, access.message(), &input, &mut faults).await?;
+            faults.finish()?;
             let mut message = access.message().clone();
-            check_content(&message, &input)?;
             let wrote = write(conn, viewer, &mut change, &mut message, &input).await?;
             let reacted = react(conn, viewer, &access, &input, now).await?;
             if (wrote || reacted) && !message.is_draft() {
@@ -121,7 +127,9 @@ pub async fn update(
     thread.message(message)
 }
 
-fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
+/// The faults that show without the message. They are told with all others, but before that one
+/// may not do this.
+fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<Faults> {
     let mut faults = Faults::default();
     let flat = |value: &Option<Option<String>>| value.clone().flatten();
     check::external_id(
@@ -150,53 +158,95 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<()> {
             faults.add(path, "the same reaction is in addReactions");
         }
     }
-    faults.finish()?;
     if viewer.is_key() {
-        return Ok(());
+        return Ok(faults);
     }
     if input.message_type.is_some() {
-        return Err(Error::InvalidMessageType(
+        return Err(faults.or(Error::InvalidMessageType(
             "only an API key changes the type of a message".to_owned(),
-        ));
+        )));
     }
     if input.deleted_at.is_some() || input.updated_at.is_some() || input.sender.is_some() {
-        return Err(Error::Forbidden(
+        return Err(faults.or(Error::Forbidden(
             "only an API key sets deletedAt, updatedAt and senderId".to_owned(),
-        ));
+        )));
+    }
+    Ok(faults)
+}
+
+/// The faults of whom the input names.
+async fn check_named(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    message: &Message,
+    input: &UpdateMessage,
+    faults: &mut Faults,
+) -> Result<()> {
+    let organization = message.organization_id;
+    let (content, before) = (
+        input.content.iter().flatten().next(),
+        message.content.as_ref(),
+    );
+    let mentioned = mention::check(conn, viewer, organization, content, before).await;
+    faults.gather("", mentioned)?;
+    if let Some(name) = &input.sender {
+        let sender = [("senderId".to_owned(), name.clone())];
+        let sender = participant::members_at(conn, viewer, organization, &sender).await;
+        faults.gather("", sender)?;
+    }
+    let added = reaction::in_name_of(viewer, &input.add_reactions)?;
+    reaction::reactors(conn, organization, &added, "addReactions", faults).await?;
+    let removed = reaction::in_name_of(viewer, &input.remove_reactions)?;
+    for (index, given) in removed.iter().enumerate() {
+        if given.user.is_none() {
+            let path = format!("removeReactions.{index}.userId");
+            faults.add(path, "is required with an API key");
+        }
     }
     Ok(())
 }
 
+/// The words that the message would have. Of its forms those that are given replace all of them;
+/// where nothing but clearing is asked for, the others stay.
+fn words(
+    message: &Message,
+    input: &UpdateMessage,
+) -> (Option<String>, Option<String>, Option<Value>) {
+    let (body, html) = (input.body.clone(), input.body_html.clone());
+    let content = input.content.clone();
+    let given = matches!(body, Some(Some(_)))
+        || matches!(html, Some(Some(_)))
+        || matches!(content, Some(Some(_)));
+    if given {
+        return (body.flatten(), html.flatten(), content.flatten());
+    }
+    (
+        body.unwrap_or_else(|| Some(message.body.clone())),
+        html.unwrap_or_else(|| message.body_html.clone()),
+        content.unwrap_or_else(|| message.content.clone()),
+    )
+}
+
 /// What the message would say, and what its content type would need, checked together.
-fn check_content(message: &Message, input: &UpdateMessage) -> Result<()> {
-    let mut faults = Faults::default();
+fn check_content(message: &Message, input: &UpdateMessage, faults: &mut Faults) {
     let content_type = input.content_type.unwrap_or(message.content_type);
-    let flat = |value: &Option<Option<String>>| value.clone().flatten();
     if input.changes_words() {
-        let (body, html) = (flat(&input.body), flat(&input.body_html));
-        let content = input.content.as_ref().and_then(Option::as_ref);
+        let (body, html, content) = words(message, input);
         let text = (body.as_deref(), html.as_deref());
-        check_words(&mut faults, "", text, content, content_type);
+        check_words(faults, "", text, content.as_ref(), content_type);
     } else if input.content_type == Some(ContentType::Text) {
         let text = (Some(message.body.as_str()), message.body_html.as_deref());
-        check_words(
-            &mut faults,
-            "",
-            text,
-            message.content.as_ref(),
-            content_type,
-        );
+        check_words(faults, "", text, message.content.as_ref(), content_type);
     }
     if input.changes_kind() {
         let attributes = attributes(message, input);
         check_attributes(
-            &mut faults,
+            faults,
             "contentAttributes",
             content_type,
             attributes.as_ref(),
         );
     }
-    faults.finish()
 }
 
 /// The attributes that the message would have: those of another content type do not stay.
@@ -210,22 +260,30 @@ fn attributes(message: &Message, input: &UpdateMessage) -> Option<Value> {
     }
 }
 
-fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
+fn check_rights(access: &MessageAccess, input: &UpdateMessage, faults: &mut Faults) -> Result<()> {
+    let told = std::mem::take(faults);
     if input.changes_facts() && !access.may_edit() {
-        return Err(Error::Forbidden(
+        return Err(told.or(Error::Forbidden(
             "only its sender changes a message".to_owned(),
-        ));
+        )));
     }
     if input.changes_deletion() && !access.may_delete() {
-        return Err(Error::Forbidden(
+        return Err(told.or(Error::Forbidden(
             "only its sender, agents and admins delete and restore a message".to_owned(),
-        ));
+        )));
     }
     let message = access.message();
-    if input.changes_facts() && message.deleted_at.is_some() && !access.thread().by_key() {
-        return Err(Error::Conflict("the message is deleted".to_owned()));
+    let restores = input.deleted_at.is_none() && input.deleted == Some(false);
+    let buried = message.deleted_at.is_some() && !restores;
+    if input.changes_facts() && buried && !access.thread().by_key() {
+        return Err(told.or(Error::Conflict("the message is deleted".to_owned())));
     }
-    let mut faults = Faults::default();
+    if input.private == Some(true) && message.is_draft() && !access.thread().is_staff() {
+        return Err(told.or(Error::Forbidden(
+            "only agents, admins and API keys write private notes".to_owned(),
+        )));
+    }
+    *faults = told;
     let icon = matches!(input.icon_url, Some(Some(_)));
     let message_type = input.message_type.unwrap_or(message.type_);
     if icon && message_type != MessageType::Action {
@@ -234,16 +292,14 @@ fn check_rights(access: &MessageAccess, input: &UpdateMessage) -> Result<()> {
     if message_type == MessageType::Action && (message.private || message.is_draft()) {
         faults.add("type", "a private note or a draft is never an ACTION");
     }
-    if let Some(private) = input.private {
-        if private != message.private && !message.is_draft() {
-            faults.add("private", "cannot change once the message is sent");
-        } else if private && !access.thread().is_staff() {
-            return Err(Error::Forbidden(
-                "only agents, admins and API keys write private notes".to_owned(),
-            ));
-        }
+    if !message.is_draft()
+        && input
+            .private
+            .is_some_and(|private| private != message.private)
+    {
+        faults.add("private", "cannot change once the message is sent");
     }
-    faults.finish()
+    Ok(())
 }
 
 /// Changes words and facts; whether anything is other than before.
@@ -313,10 +369,7 @@ async fn say(
 ) -> Result<()> {
     let before = message.clone();
     if input.changes_words() {
-        let html = input.body_html.clone().flatten();
-        let content = input.content.clone().flatten();
-        mention::check(conn, viewer, message.organization_id, content.as_ref()).await?;
-        let body = input.body.clone().flatten();
+        let (body, html, content) = words(message, input);
         message.set_words(content::words(body, html.as_deref(), content));
     }
     if input.changes_kind() {

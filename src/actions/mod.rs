@@ -13,6 +13,8 @@ pub mod user;
 
 pub mod thread;
 
+pub mod thread_update;
+
 mod relocation;
 
 pub mod participant;
@@ -22,6 +24,8 @@ pub mod posting;
 mod direction;
 
 mod mention;
+
+mod named;
 
 pub mod message;
 

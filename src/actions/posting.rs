@@ -6,17 +6,17 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::actions::change::Change;
-use crate::actions::{check, direction, mention, participant, reaction, thread};
+use crate::actions::named::{self, Named};
+use crate::actions::{check, direction, mention, participant, reaction, thread, thread_update};
 use crate::auth::Viewer;
 use crate::content::{self, attributes, structure};
-use crate::db::access::find;
 use crate::db::enums::{ContentType, Direction, MessageType};
 use crate::db::message::{self, Message, NewMessage as Row};
 use crate::db::participant as participants;
 use crate::db::pool::Conn;
 use crate::error::{Error, Faults, Result, broke_unique};
 use crate::event::Fact;
-use crate::ids::{MessageId, OrganizationId, Ref, UserId};
+use crate::ids::{MessageId, Ref, UserId};
 
 /// A message as somebody wants it.
 #[derive(Debug, Clone, Default)]
@@ -77,21 +77,23 @@ pub struct MessageValues {
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a message within a change, or finds the one that the same call made before.
+/// Makes a message within a change, or finds the one that the same call made before. `faults`:
+/// what is wrong with the input already, to be told with what it names wrongly.
 pub async fn post(
     conn: &mut Conn,
     viewer: &Viewer,
     change: &mut Change,
     input: &NewMessage,
+    mut faults: Faults,
 ) -> Result<Message> {
     let organization = change.thread.organization_id;
-    let sender = sender(conn, viewer, organization, input).await?;
-    let (sender, direction) = direction::of(conn, viewer, change, &input.values, sender).await?;
-    mention::check(conn, viewer, organization, input.values.content.as_ref()).await?;
-    let reply_to = match &input.reply_to {
-        Some(name) => Some(quoted(conn, viewer, change, name).await?),
-        None => None,
-    };
+    let place = (organization, Some(&*change));
+    let Named { sender, reply_to } =
+        named::find(conn, viewer, place, input, (&mut faults, "")).await?;
+    let way = direction::of(conn, viewer, change, &input.values, sender).await;
+    let way = faults.gather("", way)?;
+    faults.finish()?;
+    let (sender, direction) = way.expect("found, if nothing is at fault");
     if input.values.private && !change.access().is_staff() {
         return Err(Error::Forbidden(
             "only agents, admins and API keys write private notes".to_owned(),
@@ -114,11 +116,14 @@ pub async fn post(
         return if same { Ok(known) } else { Err(taken()) };
     }
     if !input.values.draft {
-        let subscribe = !input.unsubscribed;
-        before_sending(conn, change, sender, input.values.private, subscribe).await?;
-        if !input.values.private {
-            mention::subscribe(conn, change, input.values.content.as_ref()).await?;
-        }
+        let sending = Sending {
+            sender,
+            subscribe: !input.unsubscribed,
+            private: input.values.private,
+            content: input.values.content.as_ref(),
+            imported: (input.values.sent_at, input.values.deleted_at),
+        };
+        before_sending(conn, change, &sending).await?;
     }
     let row = Row {
         sender_id: sender,
@@ -140,17 +145,18 @@ pub async fn post(
     change.count_sent(&message);
     if !input.reactions.is_empty() {
         let access = change.access().message(message.clone())?;
-        reaction::add_all(conn, &access, &input.reactions, "reactions", change.now).await?;
+        let given = reaction::in_name_of(viewer, &input.reactions)?;
+        reaction::add_all(conn, &access, &given, "reactions", change.now).await?;
     }
     change.tell_message(&message, Fact::MessageCreated);
     Ok(message)
 }
 
-/// Leaves an ACTION message in the name of whoever makes the change. `at`: when it happened, if
-/// that was before.
+/// Leaves an ACTION message in somebody's name. `at`: when it happened, if that was before.
 pub async fn write_action(
     conn: &mut Conn,
     change: &mut Change,
+    by: Option<UserId>,
     text: String,
     metadata: Value,
     at: Option<DateTime<Utc>>,
@@ -161,7 +167,7 @@ pub async fn write_action(
         _ => change.sending_time(),
     };
     let row = Row {
-        sender_id: change.actor_id(),
+        sender_id: by,
         type_: MessageType::Action,
         metadata,
         ..Row::draft(&change.thread, words, change.now).sent(change.next_seq(), sent_at)
@@ -191,7 +197,9 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
         values.content_attributes.as_ref(),
     );
     check::url(faults, &at("url"), values.url.as_deref());
-    check::url(faults, &at("iconUrl"), values.icon_url.as_deref());
+    if values.action {
+        check::url(faults, &at("iconUrl"), values.icon_url.as_deref());
+    }
     check::short(
         faults,
         &at("extraClassnames"),
@@ -248,8 +256,9 @@ pub fn check_words(
     content_type: ContentType,
 ) {
     let (body_at, html_at) = (format!("{prefix}body"), format!("{prefix}bodyHtml"));
-    let empty = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
-    if empty(body) && empty(html) && content.is_none() && content_type == ContentType::Text {
+    let silent = |html: Option<&str>| html.is_none_or(|html| !content::says_something(html));
+    let blank = |text: Option<&str>| text.is_none_or(content::is_blank);
+    if blank(body) && silent(html) && content.is_none() && content_type == ContentType::Text {
         faults.add(&body_at, "body, bodyHtml or content is required");
         faults.add(&html_at, "body, bodyHtml or content is required");
     }
@@ -271,80 +280,41 @@ pub fn check_attributes(
     attributes::check(faults, path, content_type, given.unwrap_or(&none));
 }
 
-/// Who a message is by: the viewer; with an API key a member of the organization, or nobody.
-async fn sender(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    organization: OrganizationId,
-    input: &NewMessage,
-) -> Result<Option<UserId>> {
-    let Some(name) = &input.sender else {
-        return Ok(viewer.user_id());
-    };
-    let named = std::slice::from_ref(name);
-    if let Some(viewer) = viewer.user_id() {
-        let named = crate::db::user::ids_of(conn, named).await?;
-        return if named == [Some(viewer)] {
-            Ok(Some(viewer))
-        } else {
-            Err(Error::Forbidden(
-                "only an API key writes for others".to_owned(),
-            ))
-        };
-    }
-    participant::members(conn, viewer, organization, named, "senderId")
-        .await
-        .map(|members| members.first().copied())
-        .map_err(|error| match error {
-            Error::BadUserInput(_) => {
-                Error::field("senderId", "is not a member of the thread's organization")
-            }
-            other => other,
-        })
+/// A message that is about to be sent.
+pub struct Sending<'a> {
+    /// Who wrote it.
+    pub sender: Option<UserId>,
+    /// Whether to notify the sender of answers.
+    pub subscribe: bool,
+    /// Whether it is a private note.
+    pub private: bool,
+    /// Its structured content, which may mention people.
+    pub content: Option<&'a Value>,
+    /// When it was sent, and deleted, for an import.
+    pub imported: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
 }
 
-async fn quoted(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    change: &Change,
-    name: &Ref<MessageId>,
-) -> Result<MessageId> {
-    let wrong = || Error::field("replyToId", "is not a message of this thread");
-    let quoted = match find::message(conn, viewer, name).await {
-        Ok(quoted) => quoted,
-        Err(Error::NotFound(_)) => return Err(wrong()),
-        Err(error) => return Err(error),
-    };
-    let quoted = quoted.message();
-    if quoted.thread_id == change.thread.id && !quoted.is_draft() {
-        Ok(quoted.id)
-    } else {
-        Err(wrong())
-    }
-}
-
-/// What happens just before a message is sent: the thread is reopened, and its sender takes part.
+/// What happens just before a message is sent: the thread is reopened, its sender takes part, and
+/// so does whom it mentions.
 pub async fn before_sending(
     conn: &mut Conn,
     change: &mut Change,
-    sender: Option<UserId>,
-    private: bool,
-    subscribe: bool,
+    sending: &Sending<'_>,
 ) -> Result<()> {
-    // A private note must move nothing that others see, so it does neither.
-    if private {
+    // A private note must move nothing that others see, so it does none of it.
+    if sending.private {
         return Ok(());
     }
-    thread::reopen(conn, change).await?;
-    if let Some(sender) = sender {
+    thread_update::reopen(conn, change, sending.sender, sending.imported).await?;
+    if let Some(sender) = sending.sender {
         let part = participants::of_user(conn, sender, &[change.thread.id]).await?;
         let listens = part.first().map(|part| part.subscribed);
-        if listens.is_none() || (subscribe && listens == Some(false)) {
+        if listens.is_none() || (sending.subscribe && listens == Some(false)) {
             let now = change.now;
-            participant::join(conn, change, &[(sender, subscribe)], now).await?;
+            participant::join(conn, change, &[(sender, sending.subscribe)], now).await?;
         }
     }
-    Ok(())
+    mention::subscribe(conn, change, sending.content).await
 }
 
 /// The row of a message but for who wrote it and what it quotes.

@@ -16,7 +16,7 @@ use crate::db::reaction;
 use crate::db::user;
 use crate::error::{Error, Faults, Result};
 use crate::event::Fact;
-use crate::ids::{MessageId, Ref, UserId};
+use crate::ids::{MessageId, OrganizationId, Ref, UserId};
 
 /// A reaction as a call names it.
 #[derive(Debug, Clone)]
@@ -87,6 +87,36 @@ pub async fn check_disjoint(conn: &mut Conn, add: &[Given], remove: &[Given]) ->
     faults.finish()
 }
 
+/// Whose reactions they are: active members of the organization. Who is none is at fault.
+pub async fn reactors(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    given: &[Given],
+    path: &str,
+    faults: &mut Faults,
+) -> Result<Vec<UserId>> {
+    let names: Vec<Ref<UserId>> = given
+        .iter()
+        .filter_map(|given| given.user.clone())
+        .collect();
+    let mut found = user::ids_of(conn, &names).await?.into_iter();
+    let found: Vec<Option<UserId>> = given
+        .iter()
+        .map(|given| given.user.as_ref().and_then(|_| found.next().flatten()))
+        .collect();
+    let known: Vec<UserId> = found.iter().flatten().copied().collect();
+    let active = organization::active_members(conn, organization, &known).await?;
+    for (index, (given, reactor)) in given.iter().zip(&found).enumerate() {
+        let path = format!("{path}.{index}.userId");
+        if given.user.is_none() {
+            faults.add(path, "is required with an API key");
+        } else if !reactor.is_some_and(|reactor| active.contains(&reactor)) {
+            faults.add(path, "is not a member of the organization");
+        }
+    }
+    Ok(known)
+}
+
 /// Adds reactions within a transaction; whether that changed anything. Every name must be a
 /// member of the organization.
 pub async fn add_all(
@@ -97,23 +127,8 @@ pub async fn add_all(
     now: DateTime<Utc>,
 ) -> Result<bool> {
     let mut faults = Faults::default();
-    let names: Vec<Ref<UserId>> = given
-        .iter()
-        .filter_map(|given| given.user.clone())
-        .collect();
-    if names.len() < given.len() {
-        return Err(Error::field(path, "userId is required with an API key"));
-    }
-    let reactors = user::ids_of(conn, &names).await?;
-    let known: Vec<UserId> = reactors.iter().flatten().copied().collect();
     let organization = message.message().organization_id;
-    let active = organization::active_members(conn, organization, &known).await?;
-    for (index, reactor) in reactors.iter().enumerate() {
-        if !reactor.is_some_and(|reactor| active.contains(&reactor)) {
-            let path = format!("{path}.{index}.userId");
-            faults.add(path, "is not a member of the organization");
-        }
-    }
+    let known = reactors(conn, organization, given, path, &mut faults).await?;
     faults.finish()?;
     let mut changed = false;
     for (given, reactor) in given.iter().zip(known) {
@@ -126,12 +141,10 @@ pub async fn add_all(
 /// Takes reactions away within a transaction; whether there were any.
 pub async fn remove_all(conn: &mut Conn, message: &MessageAccess, given: &[Given]) -> Result<bool> {
     let mut changed = false;
-    for given in given {
+    for (index, given) in given.iter().enumerate() {
         let Some(name) = &given.user else {
-            return Err(Error::field(
-                "removeReactions",
-                "userId is required with an API key",
-            ));
+            let path = format!("removeReactions.{index}.userId");
+            return Err(Error::field(path, "is required with an API key"));
         };
         let known = user::ids_of(conn, std::slice::from_ref(name)).await?;
         if let Some(Some(reactor)) = known.first() {

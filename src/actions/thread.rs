@@ -1,4 +1,4 @@
-//! Writes on threads: open, change, resolve.
+//! Writes on threads: open, delete. Changes of them are in `thread_update`.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use crate::actions::change::Change;
 use crate::actions::posting::{self, NewMessage};
-use crate::actions::{check, participant, relocation};
+use crate::actions::{check, named, participant};
 use crate::app::App;
 use crate::auth::Viewer;
+use crate::content::rules;
 use crate::db::access::{MessageAccess, OrganizationAccess, ThreadAccess, find};
 use crate::db::enums::Access;
 use crate::db::inbox;
@@ -71,31 +72,6 @@ pub struct ThreadValues {
     pub user_agent: Option<String>,
 }
 
-/// What to change of a thread. What is absent stays; an inner none clears.
-#[derive(Debug, Clone, Default)]
-pub struct UpdateThread {
-    /// The backend's id.
-    pub external_id: Option<Option<String>>,
-    /// What it is about.
-    pub subject: Option<String>,
-    /// Where it belongs in the product.
-    pub url: Option<Option<String>>,
-    /// The backend's facts, all of them.
-    pub metadata: Option<Value>,
-    /// CSS classes.
-    pub extra_classnames: Option<Option<String>>,
-    /// Who sees it besides its participants.
-    pub access: Option<Access>,
-    /// The organization to move it to, by a backend.
-    pub organization: Option<Ref<OrganizationId>>,
-    /// Resolve or reopen.
-    pub resolved: Option<bool>,
-    /// When it was resolved, by a backend; an inner none reopens.
-    pub resolved_at: Option<Option<DateTime<Utc>>>,
-    /// On whose behalf a backend does it.
-    pub actor: Option<Ref<UserId>>,
-}
-
 /// Opens a thread, with its first message if there is one: both or neither.
 pub async fn create(
     app: &Arc<App>,
@@ -109,15 +85,16 @@ pub async fn create(
     };
     let mut faults = Faults::default();
     check_input(&mut faults, "", viewer, &input);
-    faults.finish()?;
     let mut conn = app.conn().await?;
     let (thread, message, told) = conn
         .transaction(async |conn| {
-            let (mut change, found) = open(conn, viewer, &input, now).await?;
+            let known = (std::mem::take(&mut faults), "");
+            let (mut change, found) = open(conn, viewer, &input, known, now).await?;
             let message = match (&input.message, found) {
                 (None, _) => None,
                 (Some(new), Found::Now) => {
-                    Some(posting::post(conn, viewer, &mut change, new).await?)
+                    let faults = Faults::default();
+                    Some(posting::post(conn, viewer, &mut change, new, faults).await?)
                 }
                 // The same call again: its message is there, and is not sent twice.
                 (Some(_), Found::Before) => message_list::first_sent(conn, change.access()).await?,
@@ -129,44 +106,6 @@ pub async fn create(
     app.bus.publish(told.events());
     let message = message.map(|message| thread.message(message)).transpose()?;
     Ok((thread, message))
-}
-
-/// Changes a thread. Resolving and reopening leave an ACTION message that names who did it.
-pub async fn update(
-    app: &Arc<App>,
-    viewer: &Viewer,
-    name: &Ref<ThreadId>,
-    input: UpdateThread,
-) -> Result<ThreadAccess> {
-    let now = app.clock.now();
-    check_update(viewer, &input)?;
-    let mut conn = app.conn().await?;
-    let (access, told) = conn
-        .transaction(async |conn| {
-            let target = match &input.organization {
-                Some(to) => Some(relocation::target(conn, viewer, to).await?),
-                None => None,
-            };
-            let mut change = Change::lock(conn, viewer, name, now).await?;
-            if let Some(target) = target {
-                relocation::relocate(conn, &mut change, target).await?;
-            }
-            if let Some(actor) = &input.actor {
-                let organization = change.thread.organization_id;
-                let actor = std::slice::from_ref(actor);
-                let actor =
-                    participant::members(conn, viewer, organization, actor, "actorId").await?;
-                change.set_actor(actor.first().copied());
-            }
-            apply(&mut change, &input)?;
-            if let Some(at) = wanted_resolution(&change, &input) {
-                set_resolved(conn, &mut change, at).await?;
-            }
-            change.save(conn).await
-        })
-        .await?;
-    app.bus.publish(told.events());
-    Ok(access)
 }
 
 /// Deletes a thread for good, with all that is in it.
@@ -200,29 +139,49 @@ pub enum Found {
 }
 
 /// Opens a thread within a transaction, or finds the one that the same call opened before.
+/// `faults`: what is wrong with the input already, to be told with what it names wrongly;
+/// `prefix`: where the thread is in the input.
 pub async fn open(
     conn: &mut Conn,
     viewer: &Viewer,
     input: &OpenThread,
+    (mut faults, prefix): (Faults, &str),
     now: DateTime<Utc>,
 ) -> Result<(Change, Found)> {
-    let organization =
-        find::organization_or_bound(conn, viewer, input.organization.as_ref()).await?;
+    let organization = find::organization_or_bound(conn, viewer, input.organization.as_ref()).await;
+    let organization = match organization {
+        Err(error @ Error::NotFound(_)) => return Err(faults.or(error)),
+        found => faults.gather(prefix, found)?,
+    };
+    let Some(organization) = organization else {
+        return Err(faults.or(Error::NotFound("organization")));
+    };
     let id = organization.organization().id;
-    let named =
-        participant::members(conn, viewer, id, &input.participants, "participantIds").await?;
+    let named = participant::members(conn, viewer, id, &input.participants, "participantIds");
+    let named = faults.gather(prefix, named.await)?.unwrap_or_default();
     let subscribers = match &input.subscribers {
-        Some(names) => Some(participant::members(conn, viewer, id, names, "subscriberIds").await?),
+        Some(names) => {
+            let named = participant::members(conn, viewer, id, names, "subscriberIds").await;
+            faults.gather(prefix, named)?
+        }
         None => None,
     };
+    let inbox = match &input.inbox {
+        Some(name) => {
+            let found = inbox_of(conn, id, name).await;
+            faults.gather(prefix, found)?
+        }
+        None => None,
+    };
+    if let Some(message) = &input.message {
+        let prefix = format!("{prefix}message.");
+        named::find(conn, viewer, (id, None), message, (&mut faults, &prefix)).await?;
+    }
+    faults.finish()?;
     // From here on nobody else opens a thread in this organization: so the externalId is free
     // if it is not found now, and the display number is not taken in vain.
     let last_number = organization::lock_numbers(conn, id).await?;
     let people = people(viewer, named, subscribers);
-    let inbox = match &input.inbox {
-        Some(name) => Some(inbox_of(conn, id, name).await?),
-        None => None,
-    };
     let input_hash = input_hash(input, &people, inbox);
     if let Some(external_id) = &input.values.external_id
         && let Some(known) = thread::id_by_external_id(conn, &organization, external_id).await?
@@ -246,14 +205,6 @@ pub async fn open(
     Ok((change, Found::Now))
 }
 
-/// The thread's side of a message into it: a resolved one is reopened, just before the message.
-pub async fn reopen(conn: &mut Conn, change: &mut Change) -> Result<()> {
-    if change.thread.resolved_at.is_some() {
-        set_resolved(conn, change, None).await?;
-    }
-    Ok(())
-}
-
 /// The faults of a thread that somebody wants to open; `prefix` is where it is in the input.
 pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &OpenThread) {
     let at = |name: &str| format!("{prefix}{name}");
@@ -270,6 +221,9 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &O
         ("userAgent", &values.user_agent, 1024),
     ] {
         check::text(faults, &at(name), value.as_deref(), most);
+    }
+    if let Some(fault) = values.source_page.as_deref().and_then(rules::page) {
+        faults.add(at("sourcePage"), fault);
     }
     if let Some(message) = &input.message {
         posting::check_input(faults, &at("message."), viewer, message);
@@ -376,120 +330,6 @@ async fn find_same(
     } else {
         Err(taken())
     }
-}
-
-fn check_update(viewer: &Viewer, input: &UpdateThread) -> Result<()> {
-    let mut faults = Faults::default();
-    let flat = |value: &Option<Option<String>>| value.clone().flatten();
-    check::external_id(
-        &mut faults,
-        "externalId",
-        flat(&input.external_id).as_deref(),
-    );
-    check::line(&mut faults, "subject", input.subject.as_deref());
-    check::url(&mut faults, "url", flat(&input.url).as_deref());
-    check::metadata(&mut faults, "metadata", input.metadata.as_ref());
-    let classnames = flat(&input.extra_classnames);
-    check::short(&mut faults, "extraClassnames", classnames.as_deref());
-    faults.finish()?;
-    let reserved = [
-        input.resolved_at.is_some(),
-        input.actor.is_some(),
-        input.organization.is_some(),
-    ];
-    if !viewer.is_key() && reserved.contains(&true) {
-        return Err(Error::Forbidden(
-            "only an API key may set resolvedAt, actorId and organizationId".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-/// Everything but resolving: for those who manage the thread.
-fn apply(change: &mut Change, input: &UpdateThread) -> Result<()> {
-    let before = change.thread.clone();
-    let thread = &mut change.thread;
-    if let Some(external_id) = &input.external_id {
-        thread.external_id.clone_from(external_id);
-    }
-    if let Some(subject) = &input.subject {
-        thread.subject.clone_from(subject);
-    }
-    if let Some(url) = &input.url {
-        thread.url.clone_from(url);
-    }
-    if let Some(metadata) = &input.metadata {
-        thread.metadata.clone_from(metadata);
-    }
-    if let Some(classnames) = &input.extra_classnames {
-        thread.extra_classnames.clone_from(classnames);
-    }
-    if let Some(access) = input.access {
-        thread.access = access;
-    }
-    let asked = input.external_id.is_some()
-        || input.subject.is_some()
-        || input.url.is_some()
-        || input.metadata.is_some()
-        || input.extra_classnames.is_some()
-        || input.access.is_some();
-    if asked && !change.access().manages() {
-        return Err(Error::Forbidden(
-            "only the creator, agents, admins and API keys change the thread".to_owned(),
-        ));
-    }
-    if change.thread != before {
-        change.tell_thread(Fact::ThreadUpdated);
-    }
-    Ok(())
-}
-
-/// The resolution to store, if it differs from what is.
-fn wanted_resolution(change: &Change, input: &UpdateThread) -> Option<Option<DateTime<Utc>>> {
-    let is = change.thread.resolved_at;
-    let wanted = match (input.resolved_at, input.resolved) {
-        (Some(at), _) => at,
-        (None, Some(true)) => is.or(Some(change.now)),
-        (None, Some(false)) => None,
-        (None, None) => return None,
-    };
-    (wanted != is).then_some(wanted)
-}
-
-/// Resolves or reopens, and leaves an ACTION message if that is a change of state.
-pub async fn set_resolved(
-    conn: &mut Conn,
-    change: &mut Change,
-    at: Option<DateTime<Utc>>,
-) -> Result<()> {
-    let changes_state = at.is_some() != change.thread.resolved_at.is_some();
-    change.thread.resolved_at = at;
-    change.tell_thread(Fact::ThreadUpdated);
-    if changes_state {
-        let action = if at.is_some() { "resolved" } else { "reopened" };
-        post_action(conn, change, action, at).await?;
-    }
-    Ok(())
-}
-
-async fn post_action(
-    conn: &mut Conn,
-    change: &mut Change,
-    action: &str,
-    at: Option<DateTime<Utc>>,
-) -> Result<()> {
-    let name = match change.actor_id() {
-        Some(id) => crate::db::user::by_id(conn, id)
-            .await?
-            .map(|user| user.name),
-        None => None,
-    };
-    let text = match name {
-        Some(name) => format!("{name} {action} this thread"),
-        None => format!("This thread was {action}"),
-    };
-    let metadata = serde_json::json!({ "action": action });
-    posting::write_action(conn, change, text, metadata, at).await
 }
 
 fn access_text<S: serde::Serializer>(access: &Access, to: S) -> Result<S::Ok, S::Error> {

@@ -39,6 +39,23 @@ pub fn words(body: Option<String>, html: Option<&str>, content: Option<Value>) -
     }
 }
 
+/// Whether a text has nothing in it that is seen.
+pub fn is_blank(text: &str) -> bool {
+    // Spaces of no width are no white space to Unicode.
+    let unseen = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || "\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}".contains(c)
+    };
+    text.chars().all(unseen)
+}
+
+/// Whether there is anything to see in an HTML text once it is sanitized: words or an image.
+pub fn says_something(html: &str) -> bool {
+    let clean = sanitize(html);
+    clean.contains("<img") || !is_blank(&plain(&clean))
+}
+
 /// HTML without anything that runs, loads or frames: ammonia's allow-list.
 pub fn sanitize(html: &str) -> String {
     ammonia::clean(html)

@@ -33,6 +33,25 @@ pub fn url(text: &str) -> Option<String> {
     }
 }
 
+/// A page of a web site: an address, or a path on it. No other scheme, since it may be opened.
+pub fn page(text: &str) -> Option<String> {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    let named = |scheme: &&str| {
+        scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    match scheme.filter(named) {
+        Some(scheme)
+            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
+        {
+            None
+        }
+        Some(_) => Some("must be an http or https URL, or a path".to_owned()),
+        None => None,
+    }
+}
+
 /// An e-mail address, as far as its shape tells.
 pub fn email(text: &str) -> Option<String> {
     let parts = text

@@ -208,11 +208,17 @@ pub async fn moved_since(
             .order_by((watermarks::public_xid, watermarks::user_id))
     };
     let rows: Vec<(Watermark, i64)> = query.load(conn).await?;
-    let then_from = |(moved, running): (Watermark, i64)| {
-        let next = moved.xid_for(access).map_or(since, |xid| xid + 1);
-        (moved, running.min(next))
+    // One transaction may have moved several: whoever has been told of a part of them is told
+    // of all of them again.
+    let moves: Vec<Option<i64>> = rows.iter().map(|(mark, _)| mark.xid_for(access)).collect();
+    let next = |index: usize| {
+        let part = moves.get(index + 1) == Some(&moves[index]);
+        moves[index].map_or(since, |xid| if part { xid } else { xid + 1 })
     };
-    Ok(rows.into_iter().map(then_from).collect())
+    let numbered = rows.into_iter().enumerate();
+    Ok(numbered
+        .map(|(index, (moved, running))| (moved, running.min(next(index))))
+        .collect())
 }
 
 /// The newest transaction that moved a watermark of each of these threads, as far as the viewer

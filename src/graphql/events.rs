@@ -322,7 +322,8 @@ pub struct Subscription;
 #[GraphqlSubscription(use_type_description)]
 impl Subscription {
     /// What happens in a thread. Without `after`: from now on. With it: everything after that
-    /// position, in order, each once, then what happens. A position that can no longer be served
+    /// position, in order, each once, then what happens. Of a message that was deleted for good
+    /// meanwhile only the deletion is told, of one that was deleted not what was appended. A position that can no longer be served
     /// gives one ResyncRequired first. Ends with NOT_FOUND when the viewer loses the thread.
     async fn thread_events(
         &self,

@@ -123,8 +123,13 @@ impl Message {
         content.filter(|_| !self.is_tombstone()).map(MessageContent)
     }
 
-    /// What its content type needs: `{"items": [...]}` of an INPUT_SELECT, CARDS, a FORM or an
-    /// ARTICLE, `{"src", "width", "height"}` of an IMAGE, else `{}`.
+    /// What its content type needs. IMAGE: `{src, width, height}`, in pixels. INPUT_SELECT:
+    /// `{items: [{title, value}]}`. CARDS: `{items: [{title, description, media_url, actions:
+    /// [{type: "link", text, uri} or {type: "postback", text, payload}]}]}`, 1 to 10 actions
+    /// each. FORM: `{items: [{name, label, type: "text", "text_area", "email" or "select",
+    /// placeholder, options: [{label, value}], default, required, pattern, title,
+    /// pattern_error}]}`. ARTICLE: `{items: [{title, description, link}]}`. The others: `{}`.
+    /// Links and sources are http or https, lists have 1 to 100 items.
     async fn content_attributes(&self) -> Json {
         if self.is_tombstone() {
             return Json(serde_json::json!({}));
@@ -140,7 +145,9 @@ impl Message {
 
     /// Which way it goes; null in a thread without an inbox.
     async fn direction(&self) -> Option<MessageDirection> {
-        self.row().direction.map(Into::into)
+        let inbox = self.access.thread().thread().inbox_id;
+        let direction = self.row().direction.filter(|_| inbox.is_some());
+        direction.map(Into::into)
     }
 
     /// Why it is FAILED.

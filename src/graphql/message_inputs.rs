@@ -70,7 +70,8 @@ pub async fn filter(
     };
     let thread = match &input.thread_id {
         Some(id) => {
-            let access = find::thread(conn, viewer, &Ref::parse(id)).await?;
+            let access = find::thread(conn, viewer, &Ref::parse(id)).await;
+            let access = access.map_err(|error| error.at("filter.threadId"))?;
             Some(access.thread().id)
         }
         None => None,
@@ -115,8 +116,7 @@ pub struct CreateMessageInput {
     /// What its content is.
     #[graphql(default_with = "Some(ContentType::Text)")]
     content_type: Option<ContentType>,
-    /// What its content type needs: `{"items": [...]}` of an INPUT_SELECT, CARDS, a FORM or an
-    /// ARTICLE, `{"src", "width", "height"}` of an IMAGE.
+    /// What its content type needs; see `Message.contentAttributes`. `{}` of the others.
     content_attributes: Option<Json>,
     /// Whether to send it at once.
     #[graphql(default_with = "Some(NewMessageStatus::Sent)")]
@@ -141,7 +141,7 @@ pub struct CreateMessageInput {
     metadata: Option<Metadata>,
     /// The quoted message, of the same thread, by id or externalId.
     reply_to_id: Option<ID>,
-    /// Reactions that come with an import. API key only.
+    /// Reactions that come with it: the viewer's own; with an API key those of an import.
     reactions: Option<Vec<ReactionInput>>,
     /// When it was sent, for an import. API key only.
     sent_at: Option<DateTime>,

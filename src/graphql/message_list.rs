@@ -176,7 +176,8 @@ impl MessageQuery {
         let find = async {
             let viewer = ctx.viewer()?;
             let conn = &mut ctx.app().conn().await?;
-            let found = find::message(conn, &viewer, &Ref::parse(&id)).await?;
+            let found = find::message(conn, &viewer, &Ref::parse(&id)).await;
+            let found = found.map_err(|error| error.at("id"))?;
             Ok(Message::new(found))
         };
         Some(find.await)

@@ -54,7 +54,7 @@ pub mod reaction;
 
 pub mod events;
 
-use async_graphql::{MergedObject, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, SDLExportOptions, Schema, SchemaBuilder};
 
 /// What can be read.
 #[derive(Default, MergedObject)]
@@ -95,5 +95,6 @@ pub fn schema() -> SchemaBuilder<Query, Mutation, events::Subscription> {
 
 /// The schema as text, in the schema definition language.
 pub fn sdl() -> String {
-    schema().finish().sdl()
+    let options = SDLExportOptions::new().include_specified_by();
+    schema().finish().sdl_with_options(options)
 }

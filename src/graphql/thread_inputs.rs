@@ -4,10 +4,12 @@ use async_graphql::{ID, InputObject, MaybeUndefined};
 
 use crate::actions::check;
 use crate::actions::posting::{MessageValues, NewMessage};
-use crate::actions::thread::{OpenThread, ThreadValues, UpdateThread};
+use crate::actions::thread::{OpenThread, ThreadValues};
+use crate::actions::thread_update::UpdateThread;
 use crate::auth::Viewer;
 use crate::db::access::find;
 use crate::db::enums::Access;
+use crate::db::inbox;
 use crate::db::pool::Conn;
 use crate::db::search_language::SearchLanguage;
 use crate::db::thread_list::{Range, ThreadFilter};
@@ -15,7 +17,7 @@ use crate::error::{Error, Faults, Result};
 use crate::graphql::enums::{ContentType, ThreadAccess, ThreadInboxState};
 use crate::graphql::message_inputs::{content_type, given_json};
 use crate::graphql::scalars::{DateTime, Json, MessageContent, Metadata};
-use crate::ids::Ref;
+use crate::ids::{InboxId, OrganizationId, Ref};
 
 /// Which threads to list; all of it must hold.
 #[derive(Default, InputObject)]
@@ -64,6 +66,11 @@ impl DateTimeRange {
         if range.from.is_none() && range.to.is_none() {
             return Err(Error::field(path, "from or to is required"));
         }
+        if let (Some(from), Some(to)) = (&range.from, &range.to)
+            && from.0 > to.0
+        {
+            return Err(Error::field(path, "from must not be after to"));
+        }
         Ok(Range {
             from: range.from.map(|at| at.0),
             to: range.to.map(|at| at.0),
@@ -96,7 +103,7 @@ pub async fn filter(
         None => None,
     };
     let inbox = match &input.inbox_id {
-        Some(id) => Some(find::inbox(conn, viewer, &Ref::parse(id)).await?.id),
+        Some(id) => Some(inbox(conn, viewer, organization, &Ref::parse(id)).await?),
         None => None,
     };
     let states = input.inbox_state;
@@ -113,6 +120,21 @@ pub async fn filter(
         created_at: DateTimeRange::range(input.created_at, "filter.createdAt")?,
         last_message_at: DateTimeRange::range(input.last_message_at, "filter.lastMessageAt")?,
     })
+}
+
+/// The inbox of a filter: of the organization that the filter names, if it does.
+async fn inbox(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    organization: Option<OrganizationId>,
+    name: &Ref<InboxId>,
+) -> Result<InboxId> {
+    let Some(organization) = organization else {
+        let found = find::inbox(conn, viewer, name).await;
+        return Ok(found.map_err(|error| error.at("filter.inboxId"))?.id);
+    };
+    let found = inbox::of_organization(conn, organization, name).await?;
+    Ok(found.ok_or(Error::NotFound("inbox"))?.id)
 }
 
 /// A thread to open.

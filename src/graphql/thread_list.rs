@@ -158,5 +158,6 @@ impl ThreadQuery {
 async fn find(ctx: &Context<'_>, name: &Ref<ThreadId>) -> Result<Thread> {
     let viewer = ctx.viewer()?;
     let conn = &mut ctx.app().conn().await?;
-    find::thread(conn, &viewer, name).await.map(Thread::new)
+    let found = find::thread(conn, &viewer, name).await;
+    found.map(Thread::new).map_err(|error| error.at("id"))
 }

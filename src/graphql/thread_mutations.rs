@@ -121,7 +121,8 @@ impl ThreadMutation {
         let name = Ref::parse(&input.thread_id);
         let done = async {
             let viewer = ctx.viewer()?;
-            let thread = actions::thread::update(ctx.app(), &viewer, &name, input.into()).await?;
+            let thread =
+                actions::thread_update::update(ctx.app(), &viewer, &name, input.into()).await?;
             Ok(UpdateThreadPayload {
                 thread: Thread::new(thread),
             })

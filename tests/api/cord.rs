@@ -194,7 +194,7 @@ async fn get_message_goes_by_our_id_or_theirs() {
     assert_eq!(read(&other.bob, &name).await.text("/message/id"), theirs);
     assert_eq!(read(&talk.bob, &name).await.text("/message/id"), id);
     let root = Actor::root().await;
-    assert_eq!(read(&root, &name).await.faults(), ["messageId"]);
+    assert_eq!(read(&root, &name).await.faults(), ["id"]);
     assert_eq!(read(&root, &id).await.text("/message/body"), "Ours");
 
     let (agent, member) = (

@@ -8,7 +8,7 @@ use crate::support::{Actor, Tenant};
 
 const THREAD: &str =
     "id externalId subject url metadata access resolved resolvedAt updatedAt lastMessageAt
-  messageCount userMessageCount actionMessageCount deletedMessageCount
+  inbox { id } messageCount userMessageCount actionMessageCount deletedMessageCount
   firstMessage { id } latestMessage { id }";
 
 // Without `url`, which falls back to the thread's, of which a client hears by itself.
@@ -61,7 +61,12 @@ fn fold(state: &mut Value, event: &Value) {
     for (field, value) in event["thread"].as_object().expect("a thread") {
         state[field] = value.clone();
     }
+    let has_inbox = !state["inbox"].is_null();
     let messages = state["messages"]["nodes"].as_array_mut().expect("messages");
+    for message in messages.iter_mut().filter(|_| !has_inbox) {
+        // Without an inbox no message has one.
+        message["direction"] = Value::Null;
+    }
     match kind {
         "MessageCreated" | "MessageUpdated" => {
             let message = &event["message"];

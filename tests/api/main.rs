@@ -23,6 +23,8 @@ mod inbox_state;
 
 mod inboxes;
 
+mod input;
+
 mod live;
 
 mod messages;

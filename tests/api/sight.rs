@@ -496,7 +496,7 @@ async fn the_same_external_ids_live_side_by_side_in_two_tenants() {
             json!({ "t": thread }),
         )
         .await;
-    assert_eq!(read.faults(), ["threadId"]);
+    assert_eq!(read.faults(), ["id"]);
 }
 
 #[tokio::test]

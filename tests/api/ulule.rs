@@ -123,12 +123,17 @@ async fn patch_messages_is_for_the_sender_and_takes_body_and_body_html() {
     assert_eq!(edited.text("/message/bodyHtml"), "<i>1</i>");
     for empty in [
         json!({ "body": "" }),
-        json!({ "body": null }),
+        json!({ "body": null, "bodyHtml": null }),
         json!({ "body": " ", "bodyHtml": "\n" }),
+        json!({ "bodyHtml": "<script>x()</script>" }),
     ] {
         let refused = edit(&talk.bob, &id, empty.clone()).await;
         assert_eq!(refused.faults(), ["body", "bodyHtml"], "{empty}");
     }
+    // Clearing one form leaves the other.
+    let cleared = edit(&talk.bob, &id, json!({ "body": null })).await;
+    assert_eq!(cleared.text("/message/body"), "");
+    assert_eq!(cleared.text("/message/bodyHtml"), "<i>1</i>");
     let long = json!({ "body": "x".repeat(150_001), "bodyHtml": "x".repeat(150_001) });
     let refused = edit(&talk.bob, &id, long).await;
     assert_eq!(refused.faults(), ["body", "bodyHtml"]);
@@ -137,9 +142,10 @@ async fn patch_messages_is_for_the_sender_and_takes_body_and_body_html() {
 
     let mark = talk.mark().await;
     let heard = before(&mark, &mut events).await;
-    assert_eq!(kinds(&heard), ["MessageUpdated"; 3]);
+    assert_eq!(kinds(&heard), ["MessageUpdated"; 4]);
     assert_eq!(heard[2]["message"]["body"], "1");
-    assert_eq!(heard[2]["actor"]["name"], "bob");
+    assert_eq!(heard[3]["message"]["body"], "");
+    assert_eq!(heard[3]["actor"]["name"], "bob");
 }
 
 const PAGE: &str = "query($t: ID!, $first: Int, $after: String, $last: Int, $before: String) {

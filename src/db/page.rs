@@ -20,6 +20,43 @@ pub const MAX_PAGE: i32 = 100;
 /// Items of a page that does not say how many.
 pub const DEFAULT_PAGE: i32 = 20;
 
+/// Which list a cursor is of: one of another list is refused, since it would mean another place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// The messages of a thread.
+    Messages,
+    /// The sent messages of all threads.
+    Sent,
+    /// The drafts of the viewer.
+    Drafts,
+    /// What a search found.
+    Found,
+    /// Threads by their newest message.
+    Activity,
+    /// Threads by their creation.
+    Creation,
+    /// The participants of a thread.
+    Participants,
+    /// The members of an organization.
+    Members,
+}
+
+impl List {
+    /// What its cursors begin with.
+    fn mark(self) -> char {
+        match self {
+            Self::Messages => 'm',
+            Self::Sent => 's',
+            Self::Drafts => 'd',
+            Self::Found => 'f',
+            Self::Activity => 'a',
+            Self::Creation => 'c',
+            Self::Participants => 'p',
+            Self::Members => 'o',
+        }
+    }
+}
+
 /// The place of a row in a list: a time, and what makes it unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key<T> {
@@ -31,14 +68,15 @@ pub struct Key<T> {
 
 impl<T: Display + FromStr> Key<T> {
     /// The opaque text that clients hand back.
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.timestamp_micros(), self.tie))
+    pub fn encode(&self, list: List) -> String {
+        let (mark, at) = (list.mark(), self.at.timestamp_micros());
+        URL_SAFE_NO_PAD.encode(format!("{mark}{at}.{}", self.tie))
     }
 
-    /// Reads such a text.
-    pub fn decode(text: &str) -> Option<Self> {
+    /// Reads such a text, of that list.
+    pub fn decode(text: &str, list: List) -> Option<Self> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (at, tie) = text.split_once('.')?;
+        let (at, tie) = text.strip_prefix(list.mark())?.split_once('.')?;
         let at = DateTime::from_timestamp_micros(at.parse().ok()?)?;
         // PostgreSQL's years end before chrono's do, and ours before 10,000.
         if !(0..10_000).contains(&at.year()) {
@@ -87,7 +125,7 @@ impl PageArgs {
     }
 
     /// Checks them.
-    pub fn check<T: Display + FromStr>(&self) -> Result<Page<T>> {
+    pub fn check<T: Display + FromStr>(&self, list: List) -> Result<Page<T>> {
         let mut faults = Faults::default();
         if self.first.is_some() && self.last.is_some() {
             faults.add("last", "cannot be combined with first");
@@ -98,7 +136,7 @@ impl PageArgs {
             }
         }
         let mut cursor = |name, text: &Option<String>| {
-            let key = text.as_deref().map(Key::decode);
+            let key = text.as_deref().map(|text| Key::decode(text, list));
             if matches!(key, Some(None)) {
                 faults.add(name, "is not a cursor of this list");
             }
@@ -237,7 +275,9 @@ mod tests {
     fn a_cursor_reads_back_as_it_was_written() {
         let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a date");
         let key = Key { at, tie: 42_i64 };
-        assert_eq!(Key::decode(&key.encode()), Some(key));
+        let text = key.encode(List::Messages);
+        assert_eq!(Key::decode(&text, List::Messages), Some(key));
+        assert_eq!(Key::<i64>::decode(&text, List::Sent), None);
     }
 
     #[test]
@@ -248,8 +288,12 @@ mod tests {
             args(Some(1), Some(1), None),
             args(None, None, Some("nonsense")),
         ] {
-            assert!(bad.check::<i64>().is_err(), "{bad:?}");
+            assert!(bad.check::<i64>(List::Messages).is_err(), "{bad:?}");
         }
-        assert!(args(None, Some(100), None).check::<i64>().is_ok());
+        assert!(
+            args(None, Some(100), None)
+                .check::<i64>(List::Messages)
+                .is_ok()
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::auth::Viewer;
 use crate::db::access::{self, ThreadAccess};
 use crate::db::enums::Role;
 use crate::db::hidden::hidden_by;
-use crate::db::page::{Key, Page, Slice, beyond};
+use crate::db::page::{Key, List, Page, Slice, beyond};
 use crate::db::pool::Conn;
 use crate::db::schema::{participants, threads};
 use crate::db::thread::Thread;
@@ -75,6 +75,17 @@ pub struct ThreadOrder {
     pub by_creation: bool,
     /// Newest first.
     pub descending: bool,
+}
+
+impl ThreadOrder {
+    /// Which list it makes, for its cursors.
+    pub fn list(self) -> List {
+        if self.by_creation {
+            List::Creation
+        } else {
+            List::Activity
+        }
+    }
 }
 
 type Query<'a> = threads::BoxedQuery<'a, Pg>;

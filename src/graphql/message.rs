@@ -5,6 +5,7 @@ use async_graphql::{Context, Description, ID, Object};
 use crate::content::structure;
 use crate::db::access::MessageAccess;
 use crate::db::message as db;
+use crate::db::page::List;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{ContentType, MessageDirection, MessageStatus, MessageType};
@@ -312,7 +313,7 @@ impl Message {
 
     /// Its place in `thread.messages`.
     async fn cursor(&self) -> String {
-        self.row().place().encode()
+        self.row().place().encode(List::Messages)
     }
 }
 

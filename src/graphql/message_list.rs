@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::db::access::{MessageAccess, ThreadAccess, find};
 use crate::db::message as db;
 use crate::db::message_list::{self, MessageFilter};
-use crate::db::page::{PageArgs, Slice};
+use crate::db::page::{List, PageArgs, Slice};
 use crate::error::Result;
 use crate::graphql::connection::{PageInfo, total};
 use crate::graphql::context::Ask;
@@ -44,7 +44,7 @@ impl MessageConnection {
             has_next,
         } = slice;
         let prove = |row: db::Message| {
-            let cursor = row.place().encode();
+            let cursor = row.place().encode(List::Messages);
             access.message(row).map(|message| (message, cursor))
         };
         let rows = rows.into_iter().map(prove).collect::<Result<_>>()?;
@@ -66,9 +66,9 @@ impl MessageConnection {
         total: Total,
         revealed: bool,
     ) -> Result<Self> {
-        let key = match total {
-            Total::Drafts => message_list::draft_key,
-            _ => message_list::anywhere_key,
+        let (key, list): (fn(&db::Message) -> _, _) = match total {
+            Total::Drafts => (message_list::draft_key, List::Drafts),
+            _ => (message_list::anywhere_key, List::Sent),
         };
         let ids = slice.rows.iter().map(|row| ThreadOf(row.thread_id));
         let threads = ctx.batch()?.load_many(ids).await?;
@@ -78,7 +78,7 @@ impl MessageConnection {
             has_next,
         } = slice;
         let prove = |row: db::Message| {
-            let cursor = key(&row).encode();
+            let cursor = key(&row).encode(list);
             // Whoever lost the thread between the two queries has lost its messages.
             let thread = threads.get(&ThreadOf(row.thread_id))?;
             thread.message(row).ok().map(|message| (message, cursor))
@@ -203,7 +203,7 @@ impl MessageQuery {
             last,
             before,
         };
-        let page = args.check::<Uuid>()?;
+        let page = args.check::<Uuid>(List::Sent)?;
         let viewer = ctx.viewer()?;
         let descending = order_by == Some(MessageOrder::SentDesc);
         let mut conn = ctx.app().conn().await?;

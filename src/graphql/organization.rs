@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::actions;
 use crate::db::access::{self, OrganizationAccess, find};
 use crate::db::organization::{self as db, Membership};
-use crate::db::page::{PageArgs, Slice};
+use crate::db::page::{List, PageArgs, Slice};
 use crate::db::user as db_user;
 use crate::error::{Error, Result};
 use crate::graphql::connection::{PageInfo, total};
@@ -73,7 +73,7 @@ impl Organization {
             last,
             before,
         };
-        let page = args.check::<Uuid>()?;
+        let page = args.check::<Uuid>(List::Members)?;
         let role = role.map(Into::into);
         let conn = &mut ctx.app().conn().await?;
         let slice = db::members(conn, &self.0, role, &page).await?;
@@ -98,7 +98,7 @@ impl MemberConnection {
     /// The members with their cursors and roles.
     async fn edges(&self) -> Vec<MemberEdge> {
         let edge = |(membership, user): &(Membership, db_user::User)| MemberEdge {
-            cursor: membership.key().encode(),
+            cursor: membership.key().encode(List::Members),
             node: User::new(user.clone()),
             role: membership.role.into(),
         };
@@ -113,7 +113,9 @@ impl MemberConnection {
 
     /// Where this page stands in the list.
     async fn page_info(&self) -> PageInfo {
-        PageInfo::of(&self.slice, |(membership, _)| membership.key().encode())
+        PageInfo::of(&self.slice, |(membership, _)| {
+            membership.key().encode(List::Members)
+        })
     }
 
     /// How many there are in all.

@@ -4,7 +4,7 @@ use async_graphql::{Context, Description, Object};
 
 use crate::db::access::ThreadAccess;
 use crate::db::enums::Mark;
-use crate::db::page::{Key, Slice};
+use crate::db::page::{Key, List, Slice};
 use crate::db::participant::Participant;
 use crate::db::user as db_user;
 use crate::db::watermark::Watermark;
@@ -45,7 +45,9 @@ impl ParticipantConnection {
 
     /// Where this page stands in the list.
     async fn page_info(&self) -> PageInfo {
-        PageInfo::of(&self.slice, |(part, _)| part.key().encode())
+        PageInfo::of(&self.slice, |(part, _)| {
+            part.key().encode(List::Participants)
+        })
     }
 
     /// How many there are in all.
@@ -93,7 +95,7 @@ impl ParticipantEdge {
 impl ParticipantEdge {
     /// The participant's place in the list.
     async fn cursor(&self) -> String {
-        self.listed.0.key().encode()
+        self.listed.0.key().encode(List::Participants)
     }
 
     /// The participant.

@@ -6,7 +6,7 @@ use crate::actions::check;
 use crate::content::highlight;
 use crate::db::access::MessageAccess;
 use crate::db::message_list::MessageFilter;
-use crate::db::page::{PageArgs, Slice};
+use crate::db::page::{List, PageArgs, Slice};
 use crate::db::search::{self, Question, Rank};
 use crate::error::{Faults, Result};
 use crate::graphql::connection::{PageInfo, total};
@@ -117,7 +117,7 @@ impl SearchQuery {
             after,
             ..PageArgs::default()
         };
-        let page = args.check::<Rank>()?;
+        let page = args.check::<Rank>(List::Found)?;
         let viewer = ctx.viewer()?;
         let mut conn = ctx.app().conn().await?;
         let mut filter =
@@ -131,7 +131,7 @@ impl SearchQuery {
         let threads = hits.rows.iter().map(|hit| ThreadOf(hit.message.thread_id));
         let threads = ctx.batch()?.load_many(threads).await?;
         let prove = |hit: search::Hit| {
-            let (cursor, score) = (hit.key().encode(), hit.score);
+            let (cursor, score) = (hit.key().encode(List::Found), hit.score);
             // Whoever lost the thread between the two queries has lost its messages.
             let thread = threads.get(&ThreadOf(hit.message.thread_id))?;
             Some(Found {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::db::access::{ThreadAccess, find};
 use crate::db::message_list::{self, Pick};
-use crate::db::page::PageArgs;
+use crate::db::page::{List, PageArgs};
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{self, ThreadInboxState};
@@ -178,7 +178,7 @@ impl Thread {
             last,
             before,
         };
-        let key = ParticipantsIn(self.0.thread().id, args.check::<Uuid>()?);
+        let key = ParticipantsIn(self.0.thread().id, args.check::<Uuid>(List::Participants)?);
         let slice = ctx.batch()?.load_one(key).await?;
         let slice = slice.ok_or(Error::NotFound("thread"))?;
         Ok(ParticipantConnection::new(self.0.clone(), slice))
@@ -205,7 +205,7 @@ impl Thread {
             last,
             before,
         };
-        let page = args.check::<i64>()?;
+        let page = args.check::<i64>(List::Messages)?;
         let slice = match around {
             None => {
                 let key = In(self.0.clone(), page);

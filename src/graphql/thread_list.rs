@@ -28,7 +28,7 @@ impl ThreadConnection {
     /// The threads with their cursors.
     async fn edges(&self) -> Vec<ThreadEdge> {
         let edge = |access: &ThreadAccess| ThreadEdge {
-            cursor: thread_list::key(access, self.order).encode(),
+            cursor: thread_list::key(access, self.order).encode(self.order.list()),
             node: access.clone(),
         };
         self.slice.rows.iter().map(edge).collect()
@@ -42,7 +42,7 @@ impl ThreadConnection {
     /// Where this page stands in the list.
     async fn page_info(&self) -> PageInfo {
         PageInfo::of(&self.slice, |access| {
-            thread_list::key(access, self.order).encode()
+            thread_list::key(access, self.order).encode(self.order.list())
         })
     }
 
@@ -141,11 +141,12 @@ impl ThreadQuery {
             last,
             before,
         };
-        let page = args.check::<Uuid>()?;
+        let order: thread_list::ThreadOrder =
+            order_by.unwrap_or(ThreadOrder::LastMessageDesc).into();
+        let page = args.check::<Uuid>(order.list())?;
         let viewer = ctx.viewer()?;
         let conn = &mut ctx.app().conn().await?;
         let filter = thread_inputs::filter(conn, &viewer, filter.unwrap_or_default()).await?;
-        let order = order_by.unwrap_or(ThreadOrder::LastMessageDesc).into();
         let slice = thread_list::page(conn, &viewer, &filter, order, &page).await?;
         Ok(ThreadConnection {
             filter,

@@ -3,7 +3,7 @@
 use async_graphql::{Context, Description, Object, SimpleObject};
 use uuid::Uuid;
 
-use crate::db::page::{PageArgs, Slice};
+use crate::db::page::{List, PageArgs, Slice};
 use crate::db::{events, message_list, watermark};
 use crate::error::{Error, Result};
 use crate::graphql::connection::total;
@@ -75,7 +75,7 @@ impl Viewer {
             last,
             before,
         };
-        let page = args.check::<Uuid>()?;
+        let page = args.check::<Uuid>(List::Drafts)?;
         let viewer = ctx.viewer()?;
         let slice = match viewer.user_id() {
             Some(user) => {

@@ -325,3 +325,43 @@ async fn a_stretch_of_time_that_ends_before_it_begins_is_refused() {
         .await;
     assert_eq!(refused.faults(), ["filter.sentAt"]);
 }
+
+#[tokio::test]
+async fn a_cursor_of_another_list_is_refused() {
+    let tenant = Tenant::new().await;
+    let ann = tenant.member("ann").await;
+    let thread = ann.open_thread(json!({})).await;
+    ann.say(&thread, "Hello").await;
+    let cursors = "query($t: ID!) {
+        active: threads { edges { cursor } }
+        created: threads(orderBy: CREATED_ASC) { edges { cursor } }
+        messages { edges { cursor } }
+        thread(id: $t) { messages { edges { cursor } } participants { edges { cursor } } } }";
+    let found = ann.run(cursors, json!({ "t": thread })).await;
+    let of = |list: &str| found.text(&format!("{list}/edges/0/cursor"));
+    let lists = [
+        ("/active", "threads(after: $c) { totalCount }"),
+        (
+            "/created",
+            "threads(orderBy: CREATED_DESC, after: $c) { totalCount }",
+        ),
+        ("/messages", "messages(after: $c) { totalCount }"),
+    ];
+    for (own, list) in lists {
+        let document = format!("query($c: String) {{ {list} }}");
+        for (cursor, good) in [
+            ("/active", own == "/active"),
+            ("/created", own == "/created"),
+            ("/messages", own == "/messages"),
+            ("/thread/messages", false),
+            ("/thread/participants", false),
+        ] {
+            let answer = ann.run(&document, json!({ "c": of(cursor) })).await;
+            if good {
+                assert!(answer.body.get("errors").is_none(), "{list} after {cursor}");
+            } else {
+                assert_eq!(answer.faults(), ["after"], "{list} after {cursor}");
+            }
+        }
+    }
+}

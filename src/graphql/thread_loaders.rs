@@ -23,6 +23,10 @@ use crate::ids::{ThreadId, UserId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnreadIn(pub ThreadId);
 
+/// Asks in how many threads how many messages the viewer has not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnreadTotals;
+
 /// Asks for the viewer's own part in a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwnPartIn(pub ThreadId);
@@ -94,6 +98,21 @@ impl Loader<UnreadIn> for Batch {
             .into_iter()
             .map(|(id, count)| (UnreadIn(id), count))
             .collect())
+    }
+}
+
+impl Loader<UnreadTotals> for Batch {
+    type Value = (i64, i64);
+    type Error = Error;
+
+    async fn load(&self, _: &[UnreadTotals]) -> Result<HashMap<UnreadTotals, (i64, i64)>> {
+        let viewer = self.viewer.get();
+        let Some(user) = viewer.user_id() else {
+            return Ok(HashMap::new());
+        };
+        let conn = &mut self.app.conn().await?;
+        let totals = watermark::unread_totals(conn, &viewer, user).await?;
+        Ok(HashMap::from([(UnreadTotals, totals)]))
     }
 }
 

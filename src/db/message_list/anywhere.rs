@@ -77,7 +77,8 @@ pub async fn page(
             _ if filter.thread.is_some() => {
                 Box::new(cut(matching, PLACE, descending, page).select(messages::id))
             }
-            Way::Part(_) => Box::new(InEachThread {
+            // Whatever few have is looked up by itself, not in each thread.
+            Way::Part(_) if filter.metadata.is_none() => Box::new(InEachThread {
                 threads: Box::new(threads::table.filter(way.threads()).select(threads::id)),
                 first: Box::new(
                     cut(matching, PLACE, descending, page)

@@ -23,12 +23,20 @@ mod notes;
 
 mod pages;
 
+mod pagination;
+
 mod people;
+
+mod scale;
 
 mod schema;
 
 mod sight;
 
+mod statements;
+
 mod threads;
+
+mod ways;
 
 mod websocket;

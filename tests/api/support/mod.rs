@@ -6,6 +6,8 @@ pub mod server;
 
 pub mod socket;
 
+pub mod statements;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};

@@ -1,4 +1,8 @@
-//! Lists of messages: of a thread, of drafts, over all threads; first, latest, first unread.
+//! Lists of messages: of a thread, of drafts; first, latest, first unread.
+//!
+//! The one over all threads is in `message_list/anywhere`.
+
+pub mod anywhere;
 
 use std::collections::HashMap;
 
@@ -7,42 +11,19 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Viewer;
-use crate::db::access::{ThreadAccess, visible_messages, visible_threads};
-use crate::db::enums::{MessageStatus, MessageType, Role};
+use crate::db::access::{ThreadAccess, visible_threads};
+use crate::db::enums::{MessageStatus, Role};
 use crate::db::message::Message;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
 use crate::db::schema::{messages, threads};
-use crate::db::thread_list::Range;
 use crate::error::Result;
-use crate::ids::{OrganizationId, ThreadId, UserId};
+use crate::ids::{ThreadId, UserId};
 
-/// Which messages a list over several threads holds, of those that the viewer sees.
-#[derive(Debug, Clone, Default)]
-pub struct MessageFilter {
-    /// Of this organization.
-    pub organization: Option<OrganizationId>,
-    /// Of this thread.
-    pub thread: Option<ThreadId>,
-    /// By this sender.
-    pub sender: Option<UserId>,
-    /// Of this type.
-    pub message_type: Option<MessageType>,
-    /// Private notes, or none of them.
-    pub private: Option<bool>,
-    /// With all of these pairs.
-    pub metadata: Option<Value>,
-    /// In threads with all of these pairs.
-    pub thread_metadata: Option<Value>,
-    /// Sent within.
-    pub sent_at: Range,
-    /// Deleted ones too.
-    pub include_deleted: bool,
-}
+type Query<'a> = messages::BoxedQuery<'a, Pg>;
 
 /// The same page of the messages of each of these threads, oldest first: tombstones in their
 /// places, the viewer's own drafts at the end.
@@ -166,50 +147,6 @@ pub fn draft_key(message: &Message) -> Key<Uuid> {
     }
 }
 
-/// A page of sent messages over all threads that the viewer sees, by the time of sending.
-pub async fn anywhere(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    filter: &MessageFilter,
-    descending: bool,
-    page: &Page<Uuid>,
-) -> Result<Slice<Message>> {
-    const ORDER: &str = "messages.sent_at, messages.id";
-    let (behind, before) = if descending { ("<", ">") } else { (">", "<") };
-    let mut query = filtered(viewer, filter)
-        .select(Message::as_select())
-        .limit(page.probe());
-    if let Some(key) = &page.after {
-        query = query.filter(beyond::<SqlUuid, _>(ORDER, behind, key));
-    }
-    if let Some(key) = &page.before {
-        query = query.filter(beyond::<SqlUuid, _>(ORDER, before, key));
-    }
-    query = if descending == page.backward {
-        query.order((messages::sent_at.asc(), messages::id.asc()))
-    } else {
-        query.order((messages::sent_at.desc(), messages::id.desc()))
-    };
-    Ok(page.cut(query.load(conn).await?))
-}
-
-/// How many there are.
-pub async fn anywhere_count(
-    conn: &mut Conn,
-    viewer: &Viewer,
-    filter: &MessageFilter,
-) -> Result<i64> {
-    Ok(filtered(viewer, filter).count().get_result(conn).await?)
-}
-
-/// A sent message's place in that list.
-pub fn anywhere_key(message: &Message) -> Key<Uuid> {
-    Key {
-        at: message.place_at,
-        tie: message.id.uuid(),
-    }
-}
-
 /// One message of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pick {
@@ -328,7 +265,7 @@ pub async fn newest_times(
     Ok((public, any))
 }
 
-fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, diesel::pg::Pg> {
+fn drafts_of(viewer: &Viewer, user: UserId) -> Query<'static> {
     messages::table
         .filter(messages::sender_id.eq(user))
         .filter(messages::status.eq(MessageStatus::Draft))
@@ -345,53 +282,6 @@ fn drafts_of(viewer: &Viewer, user: UserId) -> messages::BoxedQuery<'static, die
             ),
         )
         .into_boxed()
-}
-
-/// The messages that pass a filter, of those that the viewer finds in lists.
-pub(in crate::db) fn filtered(
-    viewer: &Viewer,
-    filter: &MessageFilter,
-) -> messages::BoxedQuery<'static, diesel::pg::Pg> {
-    let mut query = messages::table
-        .filter(visible_messages(viewer))
-        .into_boxed();
-    if let Some(organization) = filter.organization {
-        query = query.filter(messages::organization_id.eq(organization));
-    }
-    if let Some(thread) = filter.thread {
-        query = query.filter(messages::thread_id.eq(thread));
-    }
-    if let Some(sender) = filter.sender {
-        query = query.filter(messages::sender_id.eq(sender));
-    }
-    if let Some(message_type) = filter.message_type {
-        query = query.filter(messages::type_.eq(message_type));
-    }
-    if let Some(private) = filter.private {
-        query = query.filter(messages::private.eq(private));
-    }
-    if let Some(metadata) = &filter.metadata {
-        query = query.filter(messages::metadata.contains(metadata.clone()));
-    }
-    if let Some(metadata) = &filter.thread_metadata {
-        query = query.filter(
-            messages::thread_id.eq_any(
-                threads::table
-                    .filter(threads::metadata.contains(metadata.clone()))
-                    .select(threads::id),
-            ),
-        );
-    }
-    if let Some(from) = filter.sent_at.from {
-        query = query.filter(messages::sent_at.ge(from));
-    }
-    if let Some(to) = filter.sent_at.to {
-        query = query.filter(messages::sent_at.le(to));
-    }
-    if !filter.include_deleted {
-        query = query.filter(messages::deleted_at.is_null());
-    }
-    query
 }
 
 /// For each of these places, of one thread or several, the newest sent message up to it that the

@@ -13,6 +13,8 @@ pub mod access;
 
 pub mod page;
 
+pub mod several;
+
 pub mod organization;
 
 pub mod user;

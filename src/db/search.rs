@@ -19,7 +19,7 @@ use crate::auth::Viewer;
 use crate::content::highlight::{LESS, START, STOP};
 use crate::db::access::{bounds, only_in_own, visible_threads};
 use crate::db::message::Message;
-use crate::db::message_list::{MessageFilter, filtered};
+use crate::db::message_list::anywhere::{MessageFilter, matching};
 use crate::db::page::{Key, Page, Slice};
 use crate::db::pool::Conn;
 use crate::db::schema::{messages, participants, threads};
@@ -174,7 +174,7 @@ pub async fn page(
     let found = page.cut(found);
     let ids: Vec<MessageId> = found.rows.iter().map(|(id, ..)| *id).collect();
     // What was deleted or edited since then must pass once more.
-    let mut shown: Vec<(Message, String)> = filtered(viewer, filter)
+    let mut shown: Vec<(Message, String)> = matching(viewer, filter)
         .filter(messages::id.eq_any(ids))
         .filter(question.answered())
         .select((Message::as_select(), marked(question)))
@@ -273,7 +273,7 @@ fn newest(viewer: &Viewer, filter: &MessageFilter, question: &Question) -> Optio
     if question.readings.is_empty() {
         return None;
     }
-    let mut query = filtered(viewer, filter).filter(question.answered());
+    let mut query = matching(viewer, filter).filter(question.answered());
     if let Some(organizations) = bounds(viewer) {
         query = query.filter(messages::organization_id.eq_any(organizations));
     }

@@ -10,12 +10,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Viewer;
+use crate::db::access::ways::Way;
 use crate::db::access::{self, ThreadAccess};
 use crate::db::enums::Role;
 use crate::db::hidden::hidden_by;
 use crate::db::page::{Key, List, Page, Slice, beyond};
 use crate::db::pool::Conn;
-use crate::db::schema::{participants, threads};
+use crate::db::schema::{messages, participants, threads};
+use crate::db::several::{Among, Part, Totals};
 use crate::db::thread::Thread;
 use crate::db::watermark;
 use crate::error::Result;
@@ -98,34 +100,58 @@ pub async fn page(
     order: ThreadOrder,
     page: &Page<Uuid>,
 ) -> Result<Slice<ThreadAccess>> {
-    let at = sort_column(viewer, order);
+    // The first ones of each way, which an index has in order; the page is the first of these.
+    let ways = Way::of(viewer, filter.organization).into_iter();
+    let first = |way: Way| -> Part {
+        let at = sort_column(viewer, order, way.organization());
+        let query = filtered_by(viewer, filter, &way);
+        Box::new(cut(query, &at, order, page).select(threads::id))
+    };
+    let first: Vec<Part> = ways.flat_map(Way::by_access).map(first).collect();
+    if first.is_empty() {
+        return Ok(page.cut(Vec::new()));
+    }
+    let chosen = threads::table
+        .filter(Among::new("threads.id", first))
+        .into_boxed();
+    let at = sort_column(viewer, order, None);
+    let rows: Vec<(Thread, i64)> = cut(chosen, &at, order, page)
+        .select(access::thread_columns())
+        .load(conn)
+        .await?;
+    Ok(page.cut(rows).map(|row| access::thread_access(viewer, row)))
+}
+
+/// The part of a query that a page asks for, in the order in which it is read.
+fn cut<'a>(query: Query<'a>, at: &str, order: ThreadOrder, page: &Page<Uuid>) -> Query<'a> {
     let columns = format!("{at}, threads.id");
-    let mut query = filtered(viewer, filter).limit(page.probe());
     // "Behind" is downwards in a descending list.
     let (behind, before) = if order.descending {
         ("<", ">")
     } else {
         (">", "<")
     };
+    let mut query = query.limit(page.probe());
     if let Some(key) = &page.after {
         query = query.filter(beyond::<SqlUuid, _>(&columns, behind, key));
     }
     if let Some(key) = &page.before {
         query = query.filter(beyond::<SqlUuid, _>(&columns, before, key));
     }
-    let sort = sql::<Timestamptz>(&at);
-    query = if order.descending == page.backward {
+    let sort = sql::<Timestamptz>(at);
+    if order.descending == page.backward {
         query.order((sort.asc(), threads::id.asc()))
     } else {
         query.order((sort.desc(), threads::id.desc()))
-    };
-    let rows: Vec<(Thread, i64)> = query.select(access::thread_columns()).load(conn).await?;
-    Ok(page.cut(rows).map(|row| access::thread_access(viewer, row)))
+    }
 }
 
 /// How many threads the list holds.
 pub async fn count(conn: &mut Conn, viewer: &Viewer, filter: &ThreadFilter) -> Result<i64> {
-    Ok(filtered(viewer, filter).count().get_result(conn).await?)
+    let ways = Way::of(viewer, filter.organization).into_iter();
+    let number = |way: Way| -> Part { Box::new(filtered_by(viewer, filter, &way).count()) };
+    let (_, sum): (i64, i64) = Totals(ways.map(number).collect()).get_result(conn).await?;
+    Ok(sum)
 }
 
 /// A thread's place in a list of that order.
@@ -142,6 +168,19 @@ pub fn key(access: &ThreadAccess, order: ThreadOrder) -> Key<Uuid> {
         at,
         tie: thread.id.uuid(),
     }
+}
+
+/// What a filter lets through of the threads of one way.
+fn filtered_by(viewer: &Viewer, filter: &ThreadFilter, way: &Way) -> Query<'static> {
+    // A thread with messages is sorted by the newest one, which is what the indexes have.
+    let sorted = by_sight(
+        viewer,
+        way.organization(),
+        "threads.staff_sort_at",
+        "threads.sort_at",
+    );
+    let query = filtered(viewer, filter).filter(way.threads());
+    within(query, &sorted, filter.last_message_at)
 }
 
 fn filtered(viewer: &Viewer, filter: &ThreadFilter) -> Query<'static> {
@@ -187,18 +226,15 @@ fn filtered(viewer: &Viewer, filter: &ThreadFilter) -> Query<'static> {
         query = query.filter(threads::created_at.le(to));
     }
     let newest = message_column(viewer);
-    if let Some(from) = filter.last_message_at.from {
-        query = query.filter(sql::<Timestamptz>(&newest).ge(from));
-    }
-    if let Some(to) = filter.last_message_at.to {
-        query = query.filter(sql::<Timestamptz>(&newest).le(to));
-    }
+    query = within(query, &newest, filter.last_message_at);
     let oldest = oldest_message(viewer);
-    if let Some(from) = filter.first_message_at.from {
-        query = query.filter(sql::<Timestamptz>(&oldest).ge(from));
-    }
-    if let Some(to) = filter.first_message_at.to {
-        query = query.filter(sql::<Timestamptz>(&oldest).le(to));
+    query = within(query, &oldest, filter.first_message_at);
+    if let (Some(from), Some(to)) = (filter.first_message_at.from, filter.first_message_at.to) {
+        // Few threads have a message within a short time: those are looked through.
+        let within = messages::table
+            .filter(messages::sent_at.between(from, to).assume_not_null())
+            .select(messages::thread_id);
+        query = query.filter(threads::id.eq_any(within));
     }
     match viewer.user_id() {
         Some(user) => query.filter(in_inbox(viewer, user, filter.inbox_states.as_deref())),
@@ -229,10 +265,11 @@ fn in_inbox(viewer: &Viewer, user: UserId, states: Option<&[InboxState]>) -> Con
         (false, true) => Box::new(not(hidden_by(user)).and(not(has_unread()))),
         (false, false) => Box::new(sql::<Bool>("false")),
     };
-    if among(Hidden) {
-        Box::new(shown.or(hidden_by(user)))
-    } else {
-        shown
+    match (among(Hidden), states) {
+        // For itself, so that the list is read from what is hidden.
+        (true, [_]) => Box::new(hidden_by(user)),
+        (true, _) => Box::new(shown.or(hidden_by(user))),
+        (false, _) => shown,
     }
 }
 
@@ -247,17 +284,29 @@ fn takes_part(user: UserId, subscribed: Option<bool>) -> _ {
     )
 }
 
-/// The column that a list is ordered by. Agents see private notes move a thread, others do not.
-fn sort_column(viewer: &Viewer, order: ThreadOrder) -> String {
+fn within<'a>(mut query: Query<'a>, column: &str, range: Range) -> Query<'a> {
+    if let Some(from) = range.from {
+        query = query.filter(sql::<Timestamptz>(column).ge(from));
+    }
+    if let Some(to) = range.to {
+        query = query.filter(sql::<Timestamptz>(column).le(to));
+    }
+    query
+}
+
+/// The column that a list is ordered by, or its part of one organization. Agents see private
+/// notes move a thread, others do not.
+fn sort_column(viewer: &Viewer, order: ThreadOrder, of: Option<OrganizationId>) -> String {
     if order.by_creation {
         return "threads.created_at".to_owned();
     }
-    by_sight(viewer, "threads.staff_sort_at", "threads.sort_at")
+    by_sight(viewer, of, "threads.staff_sort_at", "threads.sort_at")
 }
 
 fn message_column(viewer: &Viewer) -> String {
     by_sight(
         viewer,
+        None,
         "threads.staff_message_at",
         "threads.last_message_at",
     )
@@ -272,23 +321,24 @@ fn oldest_message(viewer: &Viewer) -> String {
               ORDER BY m.place_at, m.place_seq LIMIT 1)"
         )
     };
-    by_sight(viewer, &of(""), &of("AND NOT m.private"))
+    by_sight(viewer, None, &of(""), &of("AND NOT m.private"))
 }
 
-/// One column for staff, another one for others. A viewer who is staff in one organization and
-/// not in another one gets a mixture, which no index orders; all others get a bare column.
-fn by_sight(viewer: &Viewer, staff: &str, others: &str) -> String {
+/// One column for staff, another one for others; for threads of one organization, or of any. A
+/// viewer who is staff in one and not in another one gets a mixture of any, which no index
+/// orders; all others get a bare column.
+fn by_sight(viewer: &Viewer, of: Option<OrganizationId>, staff: &str, others: &str) -> String {
     let as_staff = viewer.organizations(Role::is_staff);
-    if viewer.is_key() || (as_staff.len() == viewer.memberships.len()) {
+    let role = of.and_then(|of| viewer.role_in(of));
+    if viewer.is_key() || as_staff.len() == viewer.memberships.len() {
         return staff.to_owned();
     }
     if as_staff.is_empty() {
         return others.to_owned();
     }
-    let ids: Vec<String> = as_staff
-        .iter()
-        .map(|id| format!("'{}'::uuid", id.uuid()))
-        .collect();
-    let ids = ids.join(", ");
-    format!("(CASE WHEN threads.organization_id IN ({ids}) THEN {staff} ELSE {others} END)")
+    if let Some(role) = role {
+        return if role.is_staff() { staff } else { others }.to_owned();
+    }
+    let reads_notes = access::staff_of(viewer, "threads.organization_id");
+    format!("(CASE WHEN {reads_notes} THEN {staff} ELSE {others} END)")
 }

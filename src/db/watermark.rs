@@ -7,19 +7,19 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::dsl::{not, sql};
 use diesel::expression::SqlLiteral;
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::auth::Viewer;
-use crate::db::access::{ThreadAccess, visible_threads};
-use crate::db::enums::{Mark, Role};
+use crate::db::access::ways::Way;
+use crate::db::access::{self, ThreadAccess, visible_threads};
+use crate::db::enums::Mark;
 use crate::db::hidden::hidden_by;
 use crate::db::page::Key;
 use crate::db::pool::Conn;
 use crate::db::schema::{threads, watermarks};
+use crate::db::several::{Part, Totals};
 use crate::error::Result;
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
@@ -276,33 +276,43 @@ pub async fn unread_counts(
 /// In how many threads how many messages by others a person has not seen, those aside that he
 /// has hidden.
 pub async fn unread_totals(conn: &mut Conn, viewer: &Viewer, user: UserId) -> Result<(i64, i64)> {
-    let counts = threads::table
-        .filter(visible_threads(viewer))
-        .filter(not(hidden_by(user)))
-        .select(unread_count(viewer, user));
-    Ok(Totals(counts).get_result(conn).await?)
+    let numbers = |way: Way| -> Part {
+        Box::new(
+            threads::table
+                .filter(visible_threads(viewer))
+                .filter(way.threads())
+                .filter(not(hidden_by(user)))
+                .select(unread_count(viewer, user)),
+        )
+    };
+    let ways = Way::of(viewer, None).into_iter();
+    Ok(Totals(ways.map(numbers).collect()).get_result(conn).await?)
 }
 
 /// How many messages of a thread by others a person has not seen, as a part of a query of threads.
 fn unread_count(viewer: &Viewer, user: UserId) -> SqlLiteral<BigInt> {
-    sql(&format!("({})", unread(viewer, user, "count(*)", "")))
+    let reads = user.uuid();
+    let staff = access::staff_of(viewer, "threads.organization_id");
+    let after = unread(viewer, user, "count(*)", "");
+    // Of a thread that was never looked at the counters know how many messages it has; only
+    // those from a watermark on are counted one by one.
+    sql(&format!(
+        "(CASE WHEN EXISTS (SELECT FROM watermarks w WHERE w.thread_id = threads.id
+             AND w.user_id = '{reads}' AND w.kind = 'SEEN') THEN ({after})
+           ELSE threads.user_message_count + threads.action_message_count
+             + CASE WHEN {staff} THEN threads.private_message_count ELSE 0 END
+             - (SELECT count(*) FROM messages m WHERE m.sender_id = '{reads}'
+                AND m.thread_id = threads.id AND m.status <> 'DRAFT' AND m.deleted_at IS NULL
+                AND (NOT m.private OR {staff}))
+         END)"
+    ))
 }
 
 /// The messages of a thread by others that a person has not seen.
 fn unread(viewer: &Viewer, user: UserId, what: &str, end: &str) -> String {
     // Ids print as bare hexadecimal UUIDs: nothing in this text comes from a client.
     let user = user.uuid();
-    let staff: Vec<String> = viewer
-        .organizations(Role::is_staff)
-        .iter()
-        .map(|id| format!("'{}'", id.uuid()))
-        .collect();
-    let readable = if staff.is_empty() {
-        "NOT m.private".to_owned()
-    } else {
-        let staff = staff.join(", ");
-        format!("(NOT m.private OR m.organization_id IN ({staff}))")
-    };
+    let staff = access::staff_of(viewer, "m.organization_id");
     // The place is looked up first, so that messages are read from there on alone.
     format!(
         "SELECT {what} FROM (VALUES (threads.id)) AS t (id)
@@ -312,28 +322,9 @@ fn unread(viewer: &Viewer, user: UserId, what: &str, end: &str) -> String {
            WHERE m.thread_id = t.id AND m.status <> 'DRAFT' AND m.deleted_at IS NULL
              AND (m.place_at, m.place_seq)
                > (coalesce(w.place_at, '-infinity'), coalesce(w.place_seq, 0))
-             AND m.sender_id IS DISTINCT FROM '{user}' AND {readable} {end}
+             AND m.sender_id IS DISTINCT FROM '{user}' AND (NOT m.private OR {staff}) {end}
          ) m"
     )
-}
-
-/// Counts the rows that are not zero of a query of numbers, and adds them up.
-#[derive(QueryId)]
-struct Totals<Q>(Q);
-
-impl<Q: Query<SqlType = BigInt>> Query for Totals<Q> {
-    type SqlType = (BigInt, BigInt);
-}
-
-impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Totals<Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "SELECT count(*) FILTER (WHERE number > 0), coalesce(sum(number), 0)::bigint FROM (",
-        );
-        self.0.walk_ast(out.reborrow())?;
-        out.push_sql(") AS counted (number)");
-        Ok(())
-    }
 }
 
 /// Who has seen each of these messages, its sender aside: at most MAX_READERS each.
@@ -341,17 +332,29 @@ pub async fn readers(
     conn: &mut Conn,
     ids: &[MessageId],
 ) -> Result<HashMap<MessageId, Vec<UserId>>> {
-    reached(conn, ids, "AND w.kind = 'SEEN'").await
+    reached(conn, ids, &[Mark::Seen]).await
 }
 
 /// How many have seen each of these messages, its sender aside.
 pub async fn reader_counts(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap<MessageId, i32>> {
+    // Each thread's watermarks are read once for all messages, and counted on the way.
     let rows: Vec<ReaderCount> = diesel::sql_query(
-        "SELECT m.id AS message_id, count(*)::integer AS readers FROM messages m
-         JOIN watermarks w ON w.thread_id = m.thread_id AND w.kind = 'SEEN'
-           AND (w.place_at, w.place_seq) >= (m.place_at, m.place_seq)
-           AND w.user_id IS DISTINCT FROM m.sender_id
-         WHERE m.id = ANY ($1) AND m.status <> 'DRAFT' GROUP BY m.id",
+        "WITH asked AS (
+           SELECT id, thread_id, sender_id, place_at, place_seq FROM messages
+           WHERE id = ANY ($1) AND status <> 'DRAFT'
+         ), placed AS (
+           SELECT id, thread_id, sender_id, place_at, place_seq, 0 AS reader FROM asked
+           UNION ALL
+           SELECT NULL, thread_id, NULL, place_at, place_seq, 1 FROM watermarks
+           WHERE kind = 'SEEN' AND thread_id IN (SELECT thread_id FROM asked)
+         ), counted AS (
+           SELECT *, sum(reader) OVER (PARTITION BY thread_id ORDER BY place_at DESC, place_seq DESC) AS readers
+           FROM placed
+         )
+         SELECT c.id AS message_id, (c.readers - count(w.user_id))::integer AS readers
+         FROM counted c LEFT JOIN watermarks w ON w.thread_id = c.thread_id AND w.user_id = c.sender_id
+           AND w.kind = 'SEEN' AND (w.place_at, w.place_seq) >= (c.place_at, c.place_seq)
+         WHERE c.id IS NOT NULL GROUP BY c.id, c.readers",
     )
     .bind::<Array<SqlUuid>, _>(ids)
     .load(conn)
@@ -368,27 +371,34 @@ pub async fn receivers(
     conn: &mut Conn,
     ids: &[MessageId],
 ) -> Result<HashMap<MessageId, Vec<UserId>>> {
-    reached(conn, ids, "").await
+    reached(conn, ids, &[Mark::Seen, Mark::Delivered]).await
 }
 
+/// Whose marks have come to each of these messages: at most MAX_READERS, those who have come
+/// furthest.
 async fn reached(
     conn: &mut Conn,
     ids: &[MessageId],
-    kind: &str,
+    kinds: &[Mark],
 ) -> Result<HashMap<MessageId, Vec<UserId>>> {
-    let rows: Vec<Reader> = diesel::sql_query(format!(
+    let rows: Vec<Reader> = diesel::sql_query(
         "SELECT m.id AS message_id, r.user_id FROM messages m
          CROSS JOIN LATERAL (
-           SELECT DISTINCT w.user_id FROM watermarks w
-           WHERE w.thread_id = m.thread_id {kind}
-             AND (w.place_at, w.place_seq) >= (m.place_at, m.place_seq)
-             AND w.user_id IS DISTINCT FROM m.sender_id
-           ORDER BY w.user_id LIMIT $2
+           SELECT DISTINCT furthest.user_id FROM unnest($3) AS k (kind)
+           CROSS JOIN LATERAL (
+             SELECT w.user_id FROM watermarks w
+             WHERE w.thread_id = m.thread_id AND w.kind = k.kind
+               AND (w.place_at, w.place_seq) >= (m.place_at, m.place_seq)
+               AND w.user_id IS DISTINCT FROM m.sender_id
+             ORDER BY w.place_at DESC, w.place_seq DESC, w.user_id DESC LIMIT $2
+           ) furthest
+           ORDER BY furthest.user_id LIMIT $2
          ) r
-         WHERE m.id = ANY ($1) AND m.status <> 'DRAFT'"
-    ))
+         WHERE m.id = ANY ($1) AND m.status <> 'DRAFT'",
+    )
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Integer, _>(MAX_READERS)
+    .bind::<Array<Text>, _>(kinds)
     .load(conn)
     .await?;
     let mut reached: HashMap<MessageId, Vec<UserId>> = HashMap::new();
@@ -401,9 +411,15 @@ async fn reached(
 /// What these people have seen and received of these threads.
 pub async fn of_people(conn: &mut Conn, parts: &[(ThreadId, UserId)]) -> Result<Vec<Watermark>> {
     let (in_threads, people): (Vec<ThreadId>, Vec<UserId>) = parts.iter().copied().unzip();
+    let asked = sql::<Bool>(
+        "(watermarks.thread_id, watermarks.user_id) IN (SELECT thread_id, user_id FROM unnest(",
+    )
+    .bind::<Array<SqlUuid>, _>(in_threads)
+    .sql(", ")
+    .bind::<Array<SqlUuid>, _>(people)
+    .sql(") AS asked (thread_id, user_id))");
     Ok(watermarks::table
-        .filter(watermarks::thread_id.eq_any(in_threads))
-        .filter(watermarks::user_id.eq_any(people))
+        .filter(asked)
         .select(Watermark::as_select())
         .load(conn)
         .await?)

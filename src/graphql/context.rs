@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::auth::{Credential, Present, Viewer};
 use crate::error::{Error, Result};
 use crate::graphql::loaders::Batch;
+use crate::graphql::rounds::Rounds;
 
 /// A verified credential and the viewer that it stands for.
 #[derive(Debug, Clone)]
@@ -25,21 +26,29 @@ pub struct Asking {
     app: Arc<App>,
     session: Option<Session>,
     batch: Option<DataLoader<Batch>>,
+    rounds: Rounds,
     started: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl Asking {
     /// For somebody with a credential, or for nobody, who may read nothing but the schema.
     pub fn new(app: Arc<App>, session: Option<Session>) -> Self {
-        let batch = session
-            .as_ref()
-            .map(|session| Batch::new(Arc::clone(&app), session.viewer.clone()).loader());
+        let rounds = Rounds::default();
+        let batch = session.as_ref().map(|session| {
+            Batch::new(Arc::clone(&app), session.viewer.clone(), rounds.clone()).loader()
+        });
         Self {
             app,
             session,
             batch,
+            rounds,
             started: Mutex::new(None),
         }
+    }
+
+    /// When its look-ups are made.
+    pub fn rounds(&self) -> Rounds {
+        self.rounds.clone()
     }
 
     /// The same; `started` is told when a subscription misses nothing any more.

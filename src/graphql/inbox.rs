@@ -15,7 +15,7 @@ use crate::graphql::scalars::DateTime;
 use crate::ids::{InboxId, Ref};
 
 /// A channel by which contacts write. In a thread of an inbox each message has a direction.
-#[derive(Description)]
+#[derive(Description, Clone)]
 pub struct Inbox(db::Inbox);
 
 impl Inbox {

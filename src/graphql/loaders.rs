@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use async_graphql::runtime::TokioSpawner;
 
 use crate::app::App;
 use crate::auth::Present;
@@ -13,28 +14,65 @@ use crate::db::access::{ThreadAccess, find};
 use crate::db::inbox::{self, Inbox};
 use crate::db::message::{self, Message};
 use crate::db::organization::{self, Membership, Organization};
+use crate::db::pool::Conn;
 use crate::db::reaction::{self, Reaction};
 use crate::db::revision::{self, Revision};
 use crate::db::user::{self, User};
 use crate::db::watermark;
 use crate::error::{Error, Result};
+use crate::graphql::rounds::{Loading, Rounds};
 use crate::ids::{InboxId, MessageId, OrganizationId, Ref, ThreadId, UserId};
 
 /// What gathers the look-ups of one request. Those about threads are in `thread_loaders`.
 pub struct Batch {
-    pub(in crate::graphql) app: Arc<App>,
+    app: Arc<App>,
     pub(in crate::graphql) viewer: Present,
+    rounds: Rounds,
+}
+
+/// A connection for a look-up, which is being made until this is dropped.
+pub(in crate::graphql) struct LookUp {
+    conn: Conn,
+    _loading: Loading,
+}
+
+impl Deref for LookUp {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl DerefMut for LookUp {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
 }
 
 impl Batch {
     /// For this viewer.
-    pub fn new(app: Arc<App>, viewer: Present) -> Self {
-        Self { app, viewer }
+    pub fn new(app: Arc<App>, viewer: Present, rounds: Rounds) -> Self {
+        Self {
+            app,
+            viewer,
+            rounds,
+        }
     }
 
     /// It, ready to be asked.
     pub fn loader(self) -> DataLoader<Self> {
-        DataLoader::new(self, TokioSpawner::current(), TokioTimer::default())
+        let rounds = self.rounds.clone();
+        DataLoader::new(self, TokioSpawner::current(), rounds)
+    }
+
+    /// A connection for a look-up.
+    pub(in crate::graphql) async fn conn(&self) -> Result<LookUp> {
+        let loading = self.rounds.begin();
+        Ok(LookUp {
+            conn: self.app.conn().await?,
+            _loading: loading,
+        })
     }
 }
 
@@ -71,7 +109,8 @@ impl Loader<UserId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>> {
-        let users = user::by_ids(&mut self.app.conn().await?, keys).await?;
+        let conn = &mut self.conn().await?;
+        let users = user::by_ids(conn, keys).await?;
         Ok(users.into_iter().map(|user| (user.id, user)).collect())
     }
 }
@@ -81,7 +120,8 @@ impl Loader<OrganizationId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[OrganizationId]) -> Result<HashMap<OrganizationId, Organization>> {
-        let found = organization::by_ids(&mut self.app.conn().await?, keys).await?;
+        let conn = &mut self.conn().await?;
+        let found = organization::by_ids(conn, keys).await?;
         Ok(found.into_iter().map(|found| (found.id, found)).collect())
     }
 }
@@ -95,7 +135,8 @@ impl Loader<MembershipsOf> for Batch {
         keys: &[MembershipsOf],
     ) -> Result<HashMap<MembershipsOf, Vec<Membership>>> {
         let users: Vec<UserId> = keys.iter().map(|key| key.0).collect();
-        let found = organization::memberships_of_all(&mut self.app.conn().await?, &users).await?;
+        let conn = &mut self.conn().await?;
+        let found = organization::memberships_of_all(conn, &users).await?;
         Ok(gather(found, |membership| {
             MembershipsOf(membership.user_id)
         }))
@@ -108,7 +149,7 @@ impl Loader<ThreadOf> for Batch {
 
     async fn load(&self, keys: &[ThreadOf]) -> Result<HashMap<ThreadOf, ThreadAccess>> {
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.app.conn().await?;
+        let conn = &mut self.conn().await?;
         let found = find::threads_by_ids(conn, &self.viewer.get(), &ids).await?;
         Ok(found
             .into_iter()
@@ -122,7 +163,8 @@ impl Loader<MessageId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Arc<Message>>> {
-        let found = message::by_ids(&mut self.app.conn().await?, keys).await?;
+        let conn = &mut self.conn().await?;
+        let found = message::by_ids(conn, keys).await?;
         Ok(found
             .into_iter()
             .map(|message| (message.id, Arc::new(message)))
@@ -136,7 +178,8 @@ impl Loader<ReactionsTo> for Batch {
 
     async fn load(&self, keys: &[ReactionsTo]) -> Result<HashMap<ReactionsTo, Vec<Reaction>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let found = reaction::of_messages(&mut self.app.conn().await?, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = reaction::of_messages(conn, &ids).await?;
         Ok(gather(found, |reaction| ReactionsTo(reaction.message_id)))
     }
 }
@@ -147,7 +190,8 @@ impl Loader<ReadersOf> for Batch {
 
     async fn load(&self, keys: &[ReadersOf]) -> Result<HashMap<ReadersOf, Vec<UserId>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let found = watermark::readers(&mut self.app.conn().await?, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = watermark::readers(conn, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, readers)| (ReadersOf(id), readers))
@@ -161,7 +205,8 @@ impl Loader<ReaderCountOf> for Batch {
 
     async fn load(&self, keys: &[ReaderCountOf]) -> Result<HashMap<ReaderCountOf, i32>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let found = watermark::reader_counts(&mut self.app.conn().await?, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = watermark::reader_counts(conn, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, count)| (ReaderCountOf(id), count))
@@ -175,7 +220,8 @@ impl Loader<ReceiversOf> for Batch {
 
     async fn load(&self, keys: &[ReceiversOf]) -> Result<HashMap<ReceiversOf, Vec<UserId>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let found = watermark::receivers(&mut self.app.conn().await?, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = watermark::receivers(conn, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, receivers)| (ReceiversOf(id), receivers))
@@ -189,7 +235,8 @@ impl Loader<RevisionsOf> for Batch {
 
     async fn load(&self, keys: &[RevisionsOf]) -> Result<HashMap<RevisionsOf, Vec<Revision>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let found = revision::of_messages(&mut self.app.conn().await?, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = revision::of_messages(conn, &ids).await?;
         Ok(gather(found, |revision| RevisionsOf(revision.message_id)))
     }
 }
@@ -199,7 +246,8 @@ impl Loader<Ref<UserId>> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[Ref<UserId>]) -> Result<HashMap<Ref<UserId>, UserId>> {
-        let found = user::ids_of(&mut self.app.conn().await?, keys).await?;
+        let conn = &mut self.conn().await?;
+        let found = user::ids_of(conn, keys).await?;
         let named = keys.iter().zip(found);
         Ok(named
             .filter_map(|(name, id)| Some((name.clone(), id?)))
@@ -212,7 +260,8 @@ impl Loader<InboxId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[InboxId]) -> Result<HashMap<InboxId, Inbox>> {
-        let found = inbox::by_ids(&mut self.app.conn().await?, keys).await?;
+        let conn = &mut self.conn().await?;
+        let found = inbox::by_ids(conn, keys).await?;
         Ok(found.into_iter().map(|inbox| (inbox.id, inbox)).collect())
     }
 }

@@ -20,7 +20,7 @@ use crate::ids::{Ref, UserId};
 
 /// A message, a draft, a private note, or the tombstone of one that was deleted: its text is
 /// empty then, and it has no reactions.
-#[derive(Description)]
+#[derive(Description, Clone)]
 pub struct Message {
     access: MessageAccess,
     /// Whether a tombstone shows what it said.

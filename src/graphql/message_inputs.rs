@@ -10,7 +10,7 @@ use crate::actions::reaction::Given;
 use crate::auth::Viewer;
 use crate::db::access::find;
 use crate::db::enums;
-use crate::db::message_list::MessageFilter;
+use crate::db::message_list::anywhere::MessageFilter;
 use crate::db::pool::Conn;
 use crate::error::{Faults, Result};
 use crate::graphql::enums::{ContentType, MessageDirection, MessageType, NewMessageStatus};

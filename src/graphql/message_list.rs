@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use crate::db::access::{MessageAccess, ThreadAccess, find};
 use crate::db::message as db;
-use crate::db::message_list::{self, MessageFilter};
+use crate::db::message_list;
+use crate::db::message_list::anywhere::{self, MessageFilter};
 use crate::db::page::{List, PageArgs, Slice};
 use crate::error::Result;
 use crate::graphql::connection::{PageInfo, total};
@@ -68,7 +69,7 @@ impl MessageConnection {
     ) -> Result<Self> {
         let (key, list): (fn(&db::Message) -> _, _) = match total {
             Total::Drafts => (message_list::draft_key, List::Drafts),
-            _ => (message_list::anywhere_key, List::Sent),
+            _ => (anywhere::key, List::Sent),
         };
         let ids = slice.rows.iter().map(|row| ThreadOf(row.thread_id));
         let threads = ctx.batch()?.load_many(ids).await?;
@@ -145,7 +146,7 @@ impl MessageConnection {
             },
             Total::Filtered(filter) => {
                 let conn = &mut ctx.app().conn().await?;
-                message_list::anywhere_count(conn, &viewer, filter).await?
+                anywhere::count(conn, &viewer, filter).await?
             }
         };
         Ok(total(count))
@@ -208,7 +209,7 @@ impl MessageQuery {
         let descending = order_by == Some(MessageOrder::SentDesc);
         let mut conn = ctx.app().conn().await?;
         let filter = message_inputs::filter(&mut conn, &viewer, filter.unwrap_or_default()).await?;
-        let slice = message_list::anywhere(&mut conn, &viewer, &filter, descending, &page).await?;
+        let slice = anywhere::page(&mut conn, &viewer, &filter, descending, &page).await?;
         // The loader that comes next takes a connection of its own.
         drop(conn);
         // What a deleted message said is for backends that ask for it, and for nobody else.

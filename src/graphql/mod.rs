@@ -10,6 +10,8 @@ pub mod enums;
 
 pub mod connection;
 
+pub mod rounds;
+
 pub mod loaders;
 
 pub mod node;

@@ -1,7 +1,11 @@
 //! Objects by their id alone, as the Relay object identification specification has it.
 
+use std::collections::HashMap;
+use std::str::FromStr;
+
 use async_graphql::{Context, ID, Interface, Object};
 
+use crate::db;
 use crate::db::access::find;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
@@ -10,10 +14,10 @@ use crate::graphql::message::Message;
 use crate::graphql::organization::Organization;
 use crate::graphql::thread::Thread;
 use crate::graphql::user::User;
-use crate::ids::Ref;
+use crate::ids::{InboxId, MessageId, OrganizationId, ThreadId, UserId};
 
 /// An object with an id of its own.
-#[derive(Interface)]
+#[derive(Interface, Clone)]
 #[graphql(field(
     name = "id",
     ty = "ID",
@@ -47,7 +51,8 @@ impl NodeQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "An id as the API wrote it; not an externalId.")] id: ID,
     ) -> Result<Option<Node>> {
-        find(ctx, &id).await
+        let found = find(ctx, std::slice::from_ref(&id)).await?;
+        Ok(found.into_values().next())
     }
 
     /// The objects with these ids, in that order; null for each that the viewer may not see.
@@ -59,51 +64,55 @@ impl NodeQuery {
         if ids.len() > MAX_IDS {
             return Err(Error::field("ids", format!("at most {MAX_IDS} at once")));
         }
-        let found = ids.iter().map(|id| find(ctx, id));
-        futures_util::future::try_join_all(found).await
+        let found = find(ctx, &ids).await?;
+        let node = |id: &ID| found.get(id.as_str()).cloned();
+        Ok(ids.iter().map(node).collect())
     }
 }
 
-async fn find(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
-    let (app, viewer) = (ctx.app(), ctx.viewer()?);
-    let prefix = id.split_once('_').map_or("", |(prefix, _)| prefix);
-    let conn = &mut app.conn().await?;
-    let found = match prefix {
-        "org" => match Ref::parse(id) {
-            Ref::External(_) => return Ok(None),
-            name => find::organization(conn, &viewer, &name)
-                .await
-                .map(|found| Node::Organization(Organization::new(found))),
-        },
-        "usr" => match Ref::parse(id) {
-            Ref::External(_) => return Ok(None),
-            name => find::user(conn, &viewer, &name)
-                .await
-                .map(|found| Node::User(User::new(found))),
-        },
-        "thr" => match Ref::parse(id) {
-            Ref::External(_) => return Ok(None),
-            name => find::thread(conn, &viewer, &name)
-                .await
-                .map(|found| Node::Thread(Thread::new(found))),
-        },
-        "msg" => match Ref::parse(id) {
-            Ref::External(_) => return Ok(None),
-            name => find::message(conn, &viewer, &name)
-                .await
-                .map(|found| Node::Message(Message::new(found))),
-        },
-        "inb" => match Ref::parse(id) {
-            Ref::External(_) => return Ok(None),
-            name => find::inbox(conn, &viewer, &name)
-                .await
-                .map(|found| Node::Inbox(Inbox::new(found))),
-        },
-        _ => return Ok(None),
-    };
-    match found {
-        Ok(node) => Ok(Some(node)),
-        Err(Error::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
+/// Those of the objects that the viewer may see, by their ids: a few statements for each type.
+async fn find(ctx: &Context<'_>, ids: &[ID]) -> Result<HashMap<String, Node>> {
+    let viewer = ctx.viewer()?;
+    let mut conn = ctx.app().conn().await?;
+    let mut found = HashMap::new();
+    let organizations = of_type::<OrganizationId>(ids);
+    if !organizations.is_empty() {
+        let rows = find::organizations_by_ids(&mut conn, &viewer, &organizations).await?;
+        found.extend(rows.into_iter().map(|row| {
+            let id = row.organization().id.to_string();
+            (id, Node::Organization(Organization::new(row)))
+        }));
     }
+    let users = of_type::<UserId>(ids);
+    if !users.is_empty() {
+        let rows = find::users_by_ids(&mut conn, &viewer, &users).await?;
+        let node = |row: db::user::User| (row.id.to_string(), Node::User(User::new(row)));
+        found.extend(rows.into_iter().map(node));
+    }
+    let threads = of_type::<ThreadId>(ids);
+    if !threads.is_empty() {
+        let rows = find::threads_by_ids(&mut conn, &viewer, &threads).await?;
+        let node = |(id, row): (ThreadId, _)| (id.to_string(), Node::Thread(Thread::new(row)));
+        found.extend(rows.into_iter().map(node));
+    }
+    let messages = of_type::<MessageId>(ids);
+    if !messages.is_empty() {
+        let rows = find::messages_by_ids(&mut conn, &viewer, &messages).await?;
+        found.extend(rows.into_iter().map(|row| {
+            let id = row.message().id.to_string();
+            (id, Node::Message(Message::new(row)))
+        }));
+    }
+    let inboxes = of_type::<InboxId>(ids);
+    if !inboxes.is_empty() {
+        let rows = find::inboxes_by_ids(&mut conn, &viewer, &inboxes).await?;
+        let node = |row: db::inbox::Inbox| (row.id.to_string(), Node::Inbox(Inbox::new(row)));
+        found.extend(rows.into_iter().map(node));
+    }
+    Ok(found)
+}
+
+/// Those of the ids that are of one type.
+fn of_type<T: FromStr>(ids: &[ID]) -> Vec<T> {
+    ids.iter().filter_map(|id| id.parse().ok()).collect()
 }

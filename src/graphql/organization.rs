@@ -17,7 +17,7 @@ use crate::graphql::user::User;
 use crate::ids::{OrganizationId, Ref};
 
 /// A tenant: everything in it is invisible to all others.
-#[derive(Description)]
+#[derive(Description, Clone)]
 pub struct Organization(OrganizationAccess);
 
 impl Organization {

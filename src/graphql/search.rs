@@ -5,7 +5,7 @@ use async_graphql::{Context, Description, Object, SimpleObject};
 use crate::actions::check;
 use crate::content::highlight;
 use crate::db::access::MessageAccess;
-use crate::db::message_list::MessageFilter;
+use crate::db::message_list::anywhere::MessageFilter;
 use crate::db::page::{List, PageArgs, Slice};
 use crate::db::search::{self, Question, Rank};
 use crate::error::{Faults, Result};

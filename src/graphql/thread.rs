@@ -24,7 +24,7 @@ use crate::ids::Ref;
 use crate::live::cursor::Position;
 
 /// A conversation.
-#[derive(Description)]
+#[derive(Description, Clone)]
 pub struct Thread(ThreadAccess);
 
 impl Thread {

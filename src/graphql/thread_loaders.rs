@@ -23,6 +23,10 @@ use crate::ids::{ThreadId, UserId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnreadIn(pub ThreadId);
 
+/// Asks in how many threads how many messages the viewer has not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnreadTotals;
+
 /// Asks for the viewer's own part in a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwnPartIn(pub ThreadId);
@@ -88,12 +92,27 @@ impl Loader<UnreadIn> for Batch {
             return Ok(HashMap::new());
         };
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.app.conn().await?;
+        let conn = &mut self.conn().await?;
         let found = watermark::unread_counts(conn, &self.viewer.get(), user, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, count)| (UnreadIn(id), count))
             .collect())
+    }
+}
+
+impl Loader<UnreadTotals> for Batch {
+    type Value = (i64, i64);
+    type Error = Error;
+
+    async fn load(&self, _: &[UnreadTotals]) -> Result<HashMap<UnreadTotals, (i64, i64)>> {
+        let viewer = self.viewer.get();
+        let Some(user) = viewer.user_id() else {
+            return Ok(HashMap::new());
+        };
+        let conn = &mut self.conn().await?;
+        let totals = watermark::unread_totals(conn, &viewer, user).await?;
+        Ok(HashMap::from([(UnreadTotals, totals)]))
     }
 }
 
@@ -106,7 +125,8 @@ impl Loader<OwnPartIn> for Batch {
             return Ok(HashMap::new());
         };
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let found = participant::of_user(&mut self.app.conn().await?, user, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = participant::of_user(conn, user, &ids).await?;
         Ok(found
             .into_iter()
             .map(|part| (OwnPartIn(part.thread_id), part))
@@ -123,7 +143,8 @@ impl Loader<HiddenIs> for Batch {
             return Ok(HashMap::new());
         };
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let found = hidden::among(&mut self.app.conn().await?, &ids, user).await?;
+        let conn = &mut self.conn().await?;
+        let found = hidden::among(conn, &ids, user).await?;
         Ok(found.into_iter().map(|id| (HiddenIs(id), ())).collect())
     }
 }
@@ -134,7 +155,8 @@ impl Loader<ParticipantCountIn> for Batch {
 
     async fn load(&self, keys: &[ParticipantCountIn]) -> Result<HashMap<ParticipantCountIn, i64>> {
         let ids: Vec<ThreadId> = keys.iter().map(|key| key.0).collect();
-        let found = participant::counts(&mut self.app.conn().await?, &ids).await?;
+        let conn = &mut self.conn().await?;
+        let found = participant::counts(conn, &ids).await?;
         Ok(found
             .into_iter()
             .map(|(id, count)| (ParticipantCountIn(id), count))
@@ -151,8 +173,8 @@ impl Loader<ParticipantsIn> for Batch {
         keys: &[ParticipantsIn],
     ) -> Result<HashMap<ParticipantsIn, Slice<(Participant, User)>>> {
         let mut found = HashMap::new();
+        let conn = &mut self.conn().await?;
         for (page, ids) in by_page(keys.iter().map(|key| (&key.1, key.0))) {
-            let conn = &mut self.app.conn().await?;
             let slices = participant::in_threads(conn, &ids, page).await?;
             let keyed = slices.into_iter();
             found.extend(keyed.map(|(id, slice)| (ParticipantsIn(id, page.clone()), slice)));
@@ -167,7 +189,8 @@ impl Loader<MarksOf> for Batch {
 
     async fn load(&self, keys: &[MarksOf]) -> Result<HashMap<MarksOf, Vec<Watermark>>> {
         let parts: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = watermark::of_people(&mut self.app.conn().await?, &parts).await?;
+        let conn = &mut self.conn().await?;
+        let found = watermark::of_people(conn, &parts).await?;
         let mut marks: HashMap<MarksOf, Vec<Watermark>> = HashMap::new();
         for mark in found {
             let key = MarksOf(mark.thread_id, mark.user_id);
@@ -183,8 +206,8 @@ impl Loader<PickOf> for Batch {
 
     async fn load(&self, keys: &[PickOf]) -> Result<HashMap<PickOf, Arc<Message>>> {
         let mut found = HashMap::new();
+        let conn = &mut self.conn().await?;
         for (pick, threads) in by_page(keys.iter().map(|key| (&key.1, key.0.clone()))) {
-            let conn = &mut self.app.conn().await?;
             let mut picked = message_list::pick(conn, &threads, *pick).await?;
             for access in threads {
                 if let Some(message) = picked.remove(&access.thread().id) {
@@ -202,8 +225,8 @@ impl Loader<MessagesIn> for Batch {
 
     async fn load(&self, keys: &[MessagesIn]) -> Result<HashMap<MessagesIn, Slice<Message>>> {
         let mut found = HashMap::new();
+        let conn = &mut self.conn().await?;
         for (page, threads) in by_page(keys.iter().map(|key| (&key.1, key.0.clone()))) {
-            let conn = &mut self.app.conn().await?;
             let mut slices = message_list::in_threads(conn, &threads, page).await?;
             for access in threads {
                 if let Some(slice) = slices.remove(&access.thread().id) {
@@ -221,7 +244,8 @@ impl Loader<In<Drafts>> for Batch {
 
     async fn load(&self, keys: &[In<Drafts>]) -> Result<HashMap<In<Drafts>, i64>> {
         let threads: Vec<ThreadAccess> = keys.iter().map(|key| key.0.clone()).collect();
-        let found = message_list::draft_counts(&mut self.app.conn().await?, &threads).await?;
+        let conn = &mut self.conn().await?;
+        let found = message_list::draft_counts(conn, &threads).await?;
         let of = |key: &In<Drafts>| Some((key.clone(), *found.get(&key.0.thread().id)?));
         Ok(keys.iter().filter_map(of).collect())
     }
@@ -233,7 +257,8 @@ impl Loader<In<NewestMove>> for Batch {
 
     async fn load(&self, keys: &[In<NewestMove>]) -> Result<HashMap<In<NewestMove>, i64>> {
         let threads: Vec<&ThreadAccess> = keys.iter().map(|key| &key.0).collect();
-        let found = watermark::newest_moves(&mut self.app.conn().await?, &threads).await?;
+        let conn = &mut self.conn().await?;
+        let found = watermark::newest_moves(conn, &threads).await?;
         let of = |key: &In<NewestMove>| Some((key.clone(), *found.get(&key.0.thread().id)?));
         Ok(keys.iter().filter_map(of).collect())
     }
@@ -245,7 +270,7 @@ impl Loader<NewestUpTo> for Batch {
 
     async fn load(&self, keys: &[NewestUpTo]) -> Result<HashMap<NewestUpTo, Arc<Message>>> {
         let places: Vec<_> = keys.iter().map(|key| (&key.0, key.1)).collect();
-        let conn = &mut self.app.conn().await?;
+        let conn = &mut self.conn().await?;
         let found = message_list::at_places(conn, &places).await?;
         let found = keys.iter().zip(found);
         Ok(found

@@ -15,7 +15,7 @@ use crate::graphql::scalars::{DateTime, Metadata};
 use crate::ids::{Ref, UserId};
 
 /// A person or a bot; the same one in every organization of this server.
-#[derive(Description)]
+#[derive(Description, Clone)]
 pub struct User(db::User);
 
 impl User {

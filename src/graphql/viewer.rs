@@ -4,13 +4,14 @@ use async_graphql::{Context, Description, Object, SimpleObject};
 use uuid::Uuid;
 
 use crate::db::page::{List, PageArgs, Slice};
-use crate::db::{events, message_list, watermark};
+use crate::db::{events, message_list};
 use crate::error::{Error, Result};
 use crate::graphql::connection::total;
 use crate::graphql::context::Ask;
 use crate::graphql::enums::Role;
 use crate::graphql::message_list::{MessageConnection, Total};
 use crate::graphql::organization::{self, Organization};
+use crate::graphql::thread_loaders::UnreadTotals;
 use crate::graphql::user::{self, User};
 
 /// Who is asking: the person of a token, or the backend of an API key.
@@ -110,14 +111,8 @@ pub struct Membership {
 }
 
 async fn unread(ctx: &Context<'_>) -> Result<(i64, i64)> {
-    let viewer = ctx.viewer()?;
-    match viewer.user_id() {
-        Some(user) => {
-            let conn = &mut ctx.app().conn().await?;
-            watermark::unread_totals(conn, &viewer, user).await
-        }
-        None => Ok((0, 0)),
-    }
+    let found = ctx.batch()?.load_one(UnreadTotals).await?;
+    Ok(found.unwrap_or((0, 0)))
 }
 
 /// Reading who is asking.

@@ -105,14 +105,16 @@ impl Operation {
     /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
     pub async fn execute(self, app: &Arc<App>, schema: &BobbinSchema, asking: Asking) -> Answer {
         let mutates = self.kind == OperationType::Mutation;
+        let rounds = asking.rounds();
         let request = self.request(asking);
         let limit = app.settings.operation_timeout();
         let answer = if mutates {
             let schema = schema.clone();
-            let work = async move { Ok(schema.execute(request).await) };
+            let work = async move { Ok(rounds.during(schema.execute(request)).await) };
             tokio::time::timeout(limit, app.write(work)).await
         } else {
-            tokio::time::timeout(limit, async { Ok(schema.execute(request).await) }).await
+            let work = rounds.during(schema.execute(request));
+            tokio::time::timeout(limit, async { Ok(work.await) }).await
         };
         match answer {
             Ok(Ok(answer)) => finished(answer),

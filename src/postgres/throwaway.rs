@@ -19,8 +19,8 @@ pub const RUN: &str = "postgres.run";
 
 const PREFIX: &str = "bobbin-test-";
 
-/// A test's cluster, with its WAL, has to fit into memory.
-const ROOM: f64 = 512.0 * 1024.0 * 1024.0;
+/// A test's cluster, with its WAL and a database of a million messages, has to fit into memory.
+const ROOM: f64 = 2048.0 * 1024.0 * 1024.0;
 
 /// Makes a data directory, and owns it.
 pub async fn create() -> Result<(PathBuf, File), Error> {

@@ -35,11 +35,15 @@ mod notes;
 
 mod pages;
 
+mod pagination;
+
 mod people;
 
 mod readme;
 
 mod revisions;
+
+mod scale;
 
 mod schema;
 
@@ -49,10 +53,14 @@ mod seeds;
 
 mod sight;
 
+mod statements;
+
 mod threads;
 
 mod tiledesk;
 
 mod ulule;
+
+mod ways;
 
 mod websocket;

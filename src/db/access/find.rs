@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 
-use diesel::dsl::{exists, not};
+use diesel::dsl::not;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::auth::Viewer;
+use crate::db::access::ways::Way;
 use crate::db::access::{
     MessageAccess, OrganizationAccess, ThreadAccess, organization_access, thread_access,
     thread_columns, visible_threads,
@@ -152,10 +153,7 @@ pub async fn threads(
 /// The inbox, if the viewer is a member of its organization, or an API key that reaches it.
 pub async fn inbox(conn: &mut Conn, viewer: &Viewer, name: &Ref<InboxId>) -> Result<Inbox> {
     let mut seen = inbox::named(conn, name).await?;
-    seen.retain(|inbox| {
-        let organization = inbox.organization_id;
-        viewer.key_reaches(organization) || viewer.role_in(organization).is_some()
-    });
+    seen.retain(|inbox| reaches(viewer, inbox));
     if seen.len() > 1 {
         return Err(ambiguous("id"));
     }
@@ -207,59 +205,130 @@ pub async fn message(
     seen.pop().ok_or(Error::NotFound("message"))
 }
 
-/// The user, if the viewer sees them: oneself; for members of an organization everyone who is
-/// or was in it; for contacts those who take part in, or wrote into, their threads.
+/// Those of the organizations that the viewer sees.
+pub async fn organizations_by_ids(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    ids: &[OrganizationId],
+) -> Result<Vec<OrganizationAccess>> {
+    let found = organization::by_ids(conn, ids).await?.into_iter();
+    Ok(found
+        .filter_map(|found| organization_access(viewer, found))
+        .collect())
+}
+
+/// Those of the inboxes that the viewer sees.
+pub async fn inboxes_by_ids(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    ids: &[InboxId],
+) -> Result<Vec<Inbox>> {
+    let mut found = inbox::by_ids(conn, ids).await?;
+    found.retain(|inbox| reaches(viewer, inbox));
+    Ok(found)
+}
+
+/// Those of the messages that the viewer sees.
+pub async fn messages_by_ids(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    ids: &[MessageId],
+) -> Result<Vec<MessageAccess>> {
+    let found: Vec<(Message, (Thread, i64))> = messages::table
+        .inner_join(threads::table.on(threads::id.eq(messages::thread_id)))
+        .filter(visible_threads(viewer))
+        .filter(messages::id.eq_any(ids))
+        .select((Message::as_select(), thread_columns()))
+        .load(conn)
+        .await?;
+    let proof = |(message, thread)| thread_access(viewer, thread).message(message).ok();
+    Ok(found.into_iter().filter_map(proof).collect())
+}
+
+/// Those of the users whom the viewer sees.
+pub async fn users_by_ids(conn: &mut Conn, viewer: &Viewer, ids: &[UserId]) -> Result<Vec<User>> {
+    let found = user::by_ids(conn, ids).await?;
+    seen_users(conn, viewer, found).await
+}
+
+/// The user, if the viewer sees them.
 pub async fn user(conn: &mut Conn, viewer: &Viewer, name: &Ref<UserId>) -> Result<User> {
     let found = match name {
         Ref::Id(id) => user::by_id(conn, *id).await?,
         Ref::External(id) => user::by_external_id(conn, id).await?,
     };
-    let found = found.ok_or(Error::NotFound("user"))?;
-    if viewer.user_id() == Some(found.id) || (viewer.is_key() && viewer.bound.is_none()) {
+    let found = found.into_iter().collect();
+    let mut seen = seen_users(conn, viewer, found).await?;
+    seen.pop().ok_or(Error::NotFound("user"))
+}
+
+/// Those whom the viewer sees: oneself; for members of an organization everyone who is or was in
+/// it; for contacts those who take part in, or wrote into, their threads.
+async fn seen_users(conn: &mut Conn, viewer: &Viewer, found: Vec<User>) -> Result<Vec<User>> {
+    let known = |user: &User| {
+        viewer.user_id() == Some(user.id) || (viewer.is_key() && viewer.bound.is_none())
+    };
+    let others = found.iter().filter(|user| !known(user));
+    let mut others: Vec<UserId> = others.map(|user| user.id).collect();
+    if others.is_empty() {
         return Ok(found);
     }
     let inside = match viewer.bound.filter(|_| viewer.is_key()) {
         Some(bound) => vec![bound],
         None => viewer.organizations(|role| role != Role::Contact),
     };
-    let shares_organization = diesel::select(exists(
-        memberships::table
-            .filter(memberships::user_id.eq(found.id))
-            .filter(memberships::organization_id.eq_any(inside)),
-    ));
-    let seen = shares_organization.get_result::<bool>(conn).await?
-        || !met_by(conn, viewer, &[found.id]).await?.is_empty();
-    if seen {
-        Ok(found)
-    } else {
-        Err(Error::NotFound("user"))
+    let mut seen: Vec<UserId> = memberships::table
+        .filter(memberships::user_id.eq_any(&others))
+        .filter(memberships::organization_id.eq_any(inside))
+        .select(memberships::user_id)
+        .distinct()
+        .load(conn)
+        .await?;
+    others.retain(|id| !seen.contains(id));
+    if !others.is_empty() {
+        seen.extend(met_by(conn, viewer, &others).await?);
     }
+    let mut found = found;
+    found.retain(|user| known(user) || seen.contains(&user.id));
+    Ok(found)
 }
 
 /// Those of the users whom the viewer meets in his threads: who takes part there or wrote there,
 /// and the viewer himself.
 pub async fn met_by(conn: &mut Conn, viewer: &Viewer, users: &[UserId]) -> Result<Vec<UserId>> {
-    let takes_part = participants::table
-        .filter(participants::thread_id.eq(threads::id))
-        .filter(participants::user_id.eq(users::id));
-    let wrote = messages::table
-        .filter(messages::thread_id.eq(threads::id))
-        .filter(messages::sender_id.eq(users::id.nullable()))
-        .filter(messages::status.ne(MessageStatus::Draft))
-        .filter(not(messages::private));
-    let shared = threads::table
-        .filter(visible_threads(viewer))
-        .filter(exists(takes_part).or(exists(wrote)));
-    Ok(users::table
-        .filter(users::id.eq_any(users))
-        .filter(
-            users::id
-                .eq(viewer.user_id().unwrap_or(UserId::NOBODY))
-                .or(exists(shared)),
-        )
+    let mut met = users::table
+        .filter(users::id.eq(viewer.user_id().unwrap_or(UserId::NOBODY)))
         .select(users::id)
-        .load(conn)
-        .await?)
+        .into_boxed();
+    for way in Way::of(viewer, None) {
+        let shared = threads::table
+            .filter(visible_threads(viewer))
+            .filter(way.threads())
+            .select(threads::id)
+            .into_boxed();
+        let takes_part = participants::table
+            .filter(participants::user_id.eq_any(users))
+            .filter(participants::thread_id.eq_any(shared))
+            .select(participants::user_id);
+        let wrote = messages::table
+            .filter(messages::sender_id.eq_any(users))
+            .filter(messages::status.ne(MessageStatus::Draft))
+            .filter(not(messages::private))
+            .filter(way.messages())
+            .select(messages::sender_id)
+            .into_boxed();
+        met = met
+            .or_filter(users::id.eq_any(takes_part))
+            .or_filter(users::id.nullable().eq_any(wrote).assume_not_null());
+    }
+    let met = met.filter(users::id.eq_any(users));
+    Ok(met.load(conn).await?)
+}
+
+/// Whether the viewer sees an inbox: members of its organization, API keys that reach it.
+fn reaches(viewer: &Viewer, inbox: &Inbox) -> bool {
+    let organization = inbox.organization_id;
+    viewer.key_reaches(organization) || viewer.role_in(organization).is_some()
 }
 
 fn ambiguous(field: &str) -> Error {

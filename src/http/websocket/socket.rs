@@ -391,9 +391,10 @@ async fn execute(
         to.next(&answer).await;
         return to.complete().await;
     }
+    let rounds = asking.rounds();
     let request = operation.request(asking.with_start(started));
     let mut answers = server.schema.execute_stream(request);
-    while let Some(answer) = answers.next().await {
+    while let Some(answer) = rounds.during(answers.next()).await {
         let answer = finished(answer);
         // A result without data is the source's own failure: the operation is over.
         if answer.data == async_graphql::Value::Null {

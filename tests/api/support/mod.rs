@@ -6,6 +6,8 @@ pub mod server;
 
 pub mod socket;
 
+pub mod statements;
+
 pub mod talk;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

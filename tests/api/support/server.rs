@@ -72,6 +72,16 @@ impl Server {
         Box::leak(Box::new(server))
     }
 
+    /// A server on another, empty database beside the first one's; ends with the test.
+    pub async fn beside(database: &str) -> &'static Self {
+        let first = &Self::get().await.database_url;
+        let (cluster, _) = first.rsplit_once('/').expect("an address with a database");
+        let settings =
+            Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
+        let server = serve(settings, &format!("{cluster}/{database}"), 8, None).await;
+        Box::leak(Box::new(server))
+    }
+
     /// A connection to the database, behind the server's back.
     pub async fn sql(&self) -> tokio_postgres::Client {
         let connected = tokio_postgres::connect(&self.database_url, NoTls).await;

@@ -9,7 +9,6 @@ DROP INDEX messages_actions;
 DROP INDEX messages_private;
 DROP INDEX messages_sender_in_thread;
 DROP STATISTICS threads_open;
-DROP INDEX messages_anywhere;
 DROP INDEX threads_anywhere_by_creation;
 DROP INDEX threads_anywhere_by_activity;
 DROP INDEX threads_by_creation;

@@ -9,7 +9,6 @@ DROP INDEX threads_by_creation;
 CREATE INDEX threads_by_creation ON threads (organization_id, access, created_at, id);
 CREATE INDEX threads_anywhere_by_activity ON threads (staff_sort_at, id);
 CREATE INDEX threads_anywhere_by_creation ON threads (created_at, id);
-CREATE INDEX messages_anywhere ON messages (sent_at, id);
 
 -- One organization works in the open, another one does not: how common an access is depends on it.
 CREATE STATISTICS threads_open (mcv) ON organization_id, access FROM threads;

@@ -12,7 +12,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Float, Integer, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use crate::auth::Viewer;
@@ -170,7 +170,12 @@ pub async fn page(
         after: page.after,
         limit: page.probe(),
     };
-    let found: Vec<(MessageId, DateTime<Utc>, f32)> = best.load(conn).await?;
+    let found: Vec<(MessageId, DateTime<Utc>, f32)> = conn
+        .transaction(async |conn| {
+            use_indexes(conn).await?;
+            best.load(conn).await
+        })
+        .await?;
     let found = page.cut(found);
     let ids: Vec<MessageId> = found.rows.iter().map(|(id, ..)| *id).collect();
     // What was deleted or edited since then must pass once more.
@@ -204,9 +209,23 @@ pub async fn count(
     question: &Question,
 ) -> Result<i64> {
     match newest(viewer, filter, question) {
-        Some(newest) => Ok(Counted { newest }.get_result(conn).await?),
+        Some(newest) => Ok(conn
+            .transaction(async |conn| {
+                use_indexes(conn).await?;
+                Counted { newest }.get_result(conn).await
+            })
+            .await?),
         None => Ok(0),
     }
+}
+
+/// Keeps the rest of a transaction from reading tables from end to end: how many messages have a
+/// word that begins like another one, PostgreSQL does not know, and takes for far too many.
+async fn use_indexes(conn: &mut Conn) -> QueryResult<()> {
+    diesel::sql_query("SET LOCAL enable_seqscan = off")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 type Condition = Box<dyn BoxableExpression<messages::table, Pg, SqlType = Bool>>;

@@ -1,3 +1,6 @@
+-- A program of before knows neither kind.
+UPDATE events SET kind = 'MESSAGE_UPDATED' WHERE kind = 'MESSAGE_APPENDED';
+UPDATE events SET kind = 'THREAD_UPDATED' WHERE kind = 'THREAD_DELETED';
 ALTER TABLE events DROP COLUMN appended_text, DROP COLUMN appended_at;
 DROP TABLE hidden_threads;
 DELETE FROM watermarks WHERE kind <> 'SEEN';

@@ -9,6 +9,9 @@ use crate::ids;
 /// Most characters of a message's body or HTML.
 pub const MAX_BODY: usize = 150_000;
 
+/// Most entries of a list that one call may give.
+pub const MAX_LISTED: usize = 100;
+
 const MAX_EXTERNAL_ID: usize = 320;
 const MAX_LINE: usize = 255;
 const MAX_METADATA_PAIRS: usize = 100;
@@ -90,6 +93,13 @@ pub fn metadata(faults: &mut Faults, path: &str, value: Option<&Value>) {
                 faults.add(path, "must be a string, a number or a boolean");
             }
         }
+    }
+}
+
+/// A list, of which each entry is work.
+pub fn few(faults: &mut Faults, path: &str, number: usize) {
+    if number > MAX_LISTED {
+        faults.add(path, format!("at most {MAX_LISTED} at once"));
     }
 }
 

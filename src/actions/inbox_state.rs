@@ -14,6 +14,7 @@ use crate::db::hidden;
 use crate::db::message::Message;
 use crate::db::message_list::{self, Pick};
 use crate::db::page::Key;
+use crate::db::thread;
 use crate::db::thread_list::InboxState;
 use crate::db::watermark;
 use crate::error::{Error, Result};
@@ -40,7 +41,13 @@ pub async fn set(
     let mut conn = app.conn().await?;
     let (threads, moved) = conn
         .transaction(async |conn| {
-            let threads = find::threads(conn, viewer, names).await?;
+            let mut threads = find::threads(conn, viewer, names).await?;
+            let ids: Vec<ThreadId> = threads.iter().map(|access| access.thread().id).collect();
+            if thread::hold(conn, &ids).await?.len() < ids.len() {
+                return Err(Error::NotFound("thread"));
+            }
+            // Rows are written in one order by all, so that nobody waits for who waits for him.
+            threads.sort_by_key(|access| access.thread().id);
             let moved = match state {
                 InboxState::Hidden => {
                     hidden::hide(conn, &threads, user, now).await?;
@@ -58,6 +65,7 @@ pub async fn set(
                     watermark::withdraw(conn, &places(&threads, &newest), user, now).await?
                 }
             };
+            threads.sort_by_key(|access| ids.iter().position(|id| *id == access.thread().id));
             Ok::<_, Error>((threads, moved))
         })
         .await?;

@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use crate::actions::change::Change;
+use crate::actions::check::MAX_LISTED;
 use crate::actions::participant;
 use crate::auth::Viewer;
 use crate::content::structure::{self, Mention};
 use crate::db::pool::Conn;
 use crate::db::{organization, user};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
 
 /// Finds that everybody whom a content names is an active member of the organization. Whom it
@@ -23,6 +24,10 @@ pub async fn check(
     let known = named(before);
     let mut named = named(content);
     named.retain(|(_, name)| known.iter().all(|(_, known)| known != name));
+    if named.len() > MAX_LISTED {
+        let message = format!("must not mention anew at more than {MAX_LISTED} places");
+        return Err(Error::field("content", message));
+    }
     if !named.is_empty() {
         participant::members_at(conn, viewer, organization, &named).await?;
     }

@@ -15,11 +15,12 @@ use crate::auth::Viewer;
 use crate::db::access::{MessageAccess, find};
 use crate::db::events;
 use crate::db::message::{self, Message};
+use crate::db::organization;
 use crate::db::pool::Conn;
 use crate::db::thread as db_thread;
 use crate::error::{Error, Faults, Result};
 use crate::event::Fact;
-use crate::ids::{MessageId, Ref, ThreadId};
+use crate::ids::{MessageId, Ref, ThreadId, UserId};
 
 /// Where a message goes: into a thread, which may be opened for it.
 #[derive(Debug, Clone)]
@@ -76,6 +77,13 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
             if !message.is_draft() {
                 return Err(Error::Conflict(
                     "the message has been sent already".to_owned(),
+                ));
+            }
+            let sender: Vec<UserId> = message.sender_id.into_iter().collect();
+            let active = organization::active_members(conn, message.organization_id, &sender);
+            if active.await?.len() < sender.len() {
+                return Err(Error::Conflict(
+                    "its sender is no member of the organization any more".to_owned(),
                 ));
             }
             let sending = Sending {

@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::actions::change::Change;
 use crate::actions::message::{bury, lock};
 use crate::actions::posting::{check_attributes, check_words};
-use crate::actions::{check, direction, mention, participant, reaction};
+use crate::actions::{check, direction, mention, named, participant, reaction};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::content;
 use crate::db::access::MessageAccess;
-use crate::db::enums::{ContentType, MessageType};
+use crate::db::enums::{ContentType, Direction, MessageType};
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
 use crate::db::revision;
@@ -86,6 +86,13 @@ impl UpdateMessage {
         self.content_type.is_some() || self.content_attributes.is_some()
     }
 
+    fn restores(&self) -> bool {
+        match self.deleted_at {
+            Some(at) => at.is_none(),
+            None => self.deleted == Some(false),
+        }
+    }
+
     fn changes_deletion(&self) -> bool {
         self.deleted.is_some() || self.deleted_at.is_some()
     }
@@ -146,6 +153,7 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<Faults> {
         ("addReactions", &input.add_reactions),
         ("removeReactions", &input.remove_reactions),
     ] {
+        check::few(&mut faults, path, reactions.len());
         for (index, given) in reactions.iter().enumerate() {
             check::emoji(&mut faults, &format!("{path}.{index}.emoji"), &given.emoji);
         }
@@ -192,7 +200,11 @@ async fn check_named(
     if let Some(name) = &input.sender {
         let sender = [("senderId".to_owned(), name.clone())];
         let sender = participant::members_at(conn, viewer, organization, &sender).await;
-        faults.gather("", sender)?;
+        let sender = faults.gather("", sender)?.unwrap_or_default();
+        if input.private.unwrap_or(message.private) {
+            let staff = named::check_staff(conn, organization, &sender).await;
+            faults.gather("", staff)?;
+        }
     }
     let added = reaction::in_name_of(viewer, &input.add_reactions)?;
     reaction::reactors(conn, organization, &added, "addReactions", faults).await?;
@@ -273,11 +285,15 @@ fn check_rights(access: &MessageAccess, input: &UpdateMessage, faults: &mut Faul
         )));
     }
     let message = access.message();
-    let restores = input.deleted_at.is_none() && input.deleted == Some(false);
-    let buried = message.deleted_at.is_some() && !restores;
+    let buried = message.deleted_at.is_some() && !input.restores();
     if input.changes_facts() && buried && !access.thread().by_key() {
         return Err(told.or(Error::Conflict("the message is deleted".to_owned())));
     }
+    *faults = told;
+    if input.private == Some(true) && message.direction == Some(Direction::Incoming) {
+        faults.add("private", "an INCOMING message is never a private note");
+    }
+    let told = std::mem::take(faults);
     if input.private == Some(true) && message.is_draft() && !access.thread().is_staff() {
         return Err(told.or(Error::Forbidden(
             "only agents, admins and API keys write private notes".to_owned(),
@@ -317,12 +333,16 @@ async fn write(
         let organization = message.organization_id;
         let sender = participant::members_at(conn, viewer, organization, &sender).await?;
         message.sender_id = sender.first().copied();
-        if message.direction.is_some() {
-            let way = direction::by(conn, viewer, organization, message.sender_id).await?;
-            message.direction = Some(way);
-        }
     }
     message.type_ = input.message_type.unwrap_or(message.type_);
+    if input.sender.is_some() || input.message_type.is_some() {
+        let goes = change.thread.inbox_id.is_some() && message.type_ == MessageType::User;
+        message.direction = if goes {
+            Some(direction::by(conn, viewer, message.organization_id, message.sender_id).await?)
+        } else {
+            None
+        };
+    }
     if message.type_ == MessageType::User {
         message.icon_url = None;
     }
@@ -390,7 +410,7 @@ async fn say(
     if before.words() != message.words() {
         revision::keep(conn, &before, viewer.user_id(), change.now).await?;
     }
-    if !message.private {
+    if !message.private && message.deleted_at.is_none() {
         mention::subscribe(conn, change, message.content.as_ref()).await?;
     }
     Ok(())
@@ -409,7 +429,8 @@ async fn react(
         given(&input.remove_reactions)?,
     );
     let message = access.message();
-    let closed = message.is_draft() || (message.deleted_at.is_some() && !viewer.is_key());
+    let buried = message.deleted_at.is_some() && !input.restores();
+    let closed = message.is_draft() || (buried && !viewer.is_key());
     if closed && !(add.is_empty() && remove.is_empty()) {
         return Err(Error::Conflict(
             "a draft or a deleted message takes no reactions".to_owned(),

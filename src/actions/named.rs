@@ -68,15 +68,26 @@ async fn sender(
     }
     let named = [("senderId".to_owned(), name.clone())];
     let sender = participant::members_at(conn, viewer, organization, &named).await?;
-    let sender = sender.first().copied();
-    if let Some(sender) = sender.filter(|_| input.values.private) {
-        let membership = organization::membership(conn, organization, sender).await?;
+    if input.values.private {
+        check_staff(conn, organization, &sender).await?;
+    }
+    Ok(sender.first().copied())
+}
+
+/// Finds that who is to have written a private note may read it.
+pub async fn check_staff(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    senders: &[UserId],
+) -> Result<()> {
+    for sender in senders {
+        let membership = organization::membership(conn, organization, *sender).await?;
         if !membership.is_some_and(|membership| membership.role.is_staff()) {
             let message = "only agents and admins write private notes";
             return Err(Error::field("senderId", message));
         }
     }
-    Ok(sender)
+    Ok(())
 }
 
 async fn quoted(

@@ -165,8 +165,12 @@ pub async fn join(
     if users.is_empty() {
         return Ok(());
     }
-    for joined in participant::add(conn, change.access(), users, now).await? {
-        change.tell_thread(Fact::ParticipantAdded(joined));
+    let joined = participant::add(conn, change.access(), users, now).await?;
+    for user in joined.new {
+        change.tell_thread(Fact::ParticipantAdded(user));
+    }
+    if joined.resubscribed {
+        change.tell(Fact::ThreadUpdated, Audience::Everyone);
     }
     Ok(())
 }

@@ -206,6 +206,7 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
         values.extra_classnames.as_deref(),
     );
     check::metadata(faults, &at("metadata"), values.metadata.as_ref());
+    check::few(faults, &at("reactions"), input.reactions.len());
     for (index, given) in input.reactions.iter().enumerate() {
         check::emoji(
             faults,
@@ -256,7 +257,10 @@ pub fn check_words(
     content_type: ContentType,
 ) {
     let (body_at, html_at) = (format!("{prefix}body"), format!("{prefix}bodyHtml"));
-    let silent = |html: Option<&str>| html.is_none_or(|html| !content::says_something(html));
+    // What is too long is refused unread.
+    let short = |html: &str| html.len() <= 4 * check::MAX_BODY;
+    let silent =
+        |html: Option<&str>| html.is_none_or(|html| short(html) && !content::says_something(html));
     let blank = |text: Option<&str>| text.is_none_or(content::is_blank);
     if blank(body) && silent(html) && content.is_none() && content_type == ContentType::Text {
         faults.add(&body_at, "body, bodyHtml or content is required");
@@ -301,11 +305,13 @@ pub async fn before_sending(
     change: &mut Change,
     sending: &Sending<'_>,
 ) -> Result<()> {
-    // A private note must move nothing that others see, so it does none of it.
-    if sending.private {
+    // A private note must move nothing that others see, so it does none of it; nor does what
+    // nobody can read any more.
+    let (sent_at, deleted_at) = sending.imported;
+    if sending.private || deleted_at.is_some() {
         return Ok(());
     }
-    thread_update::reopen(conn, change, sending.sender, sending.imported).await?;
+    thread_update::reopen(conn, change, sending.sender, sent_at).await?;
     if let Some(sender) = sending.sender {
         let part = participants::of_user(conn, sender, &[change.thread.id]).await?;
         let listens = part.first().map(|part| part.subscribed);

@@ -17,6 +17,13 @@ pub struct Target {
     last_number: i32,
 }
 
+impl Target {
+    /// The organization.
+    pub fn organization(self) -> OrganizationId {
+        self.organization
+    }
+}
+
 /// Finds and locks it; before the thread is locked, as whoever opens a thread does.
 pub async fn target(
     conn: &mut Conn,

@@ -60,14 +60,16 @@ pub async fn update(
                 None => None,
             };
             let mut change = Change::lock(conn, viewer, name, now).await?;
-            if let Some(target) = target {
-                relocation::relocate(conn, &mut change, target).await?;
-            }
             if let Some(actor) = &input.actor {
-                let organization = change.thread.organization_id;
+                // Of the organization that it will be in.
+                let here = change.thread.organization_id;
+                let organization = target.map_or(here, |target| target.organization());
                 let actor = [("actorId".to_owned(), actor.clone())];
                 let actor = participant::members_at(conn, viewer, organization, &actor).await?;
                 change.set_actor(actor.first().copied());
+            }
+            if let Some(target) = target {
+                relocation::relocate(conn, &mut change, target).await?;
             }
             apply(&mut change, &input)?;
             if let Some(at) = wanted_resolution(&change, &input) {
@@ -81,18 +83,17 @@ pub async fn update(
 }
 
 /// The thread's side of a message into it: a resolved one is reopened, just before the message,
-/// by its sender. What is imported from before the resolution, or was deleted, leaves it.
+/// by its sender. What is imported from before the resolution leaves it.
 pub async fn reopen(
     conn: &mut Conn,
     change: &mut Change,
     sender: Option<UserId>,
-    imported: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    sent_at: Option<DateTime<Utc>>,
 ) -> Result<()> {
-    let (sent_at, deleted_at) = imported;
     let Some(resolved_at) = change.thread.resolved_at else {
         return Ok(());
     };
-    if deleted_at.is_some() || sent_at.is_some_and(|at| at < resolved_at) {
+    if sent_at.is_some_and(|at| at < resolved_at) {
         return Ok(());
     }
     change.thread.resolved_at = None;

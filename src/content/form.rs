@@ -12,6 +12,9 @@ use crate::content::rules;
 use crate::db::enums::ContentType;
 use crate::error::Faults;
 
+/// Most characters of an answer that must match a pattern.
+const MAX_MATCHED: usize = 1_000;
+
 /// The one answer to a message that asks for one.
 const VALUE: &str = "value";
 
@@ -131,7 +134,9 @@ fn answer(
         }
         return;
     }
-    if let Some(fault) = rules::text(text, MAX_TEXT) {
+    // What a pattern is tried on is short, so that the slowest one does not take long.
+    let most = question.pattern.map_or(MAX_TEXT, |_| MAX_MATCHED);
+    if let Some(fault) = rules::text(text, most) {
         report.add(path, fault);
         return;
     }

@@ -63,7 +63,11 @@ pub fn sanitize(html: &str) -> String {
 
 /// The words of an HTML text.
 pub fn plain(html: &str) -> String {
+    // Tables would be drawn, each row as wide as the widest one; in raw mode their cells are
+    // words like all others.
     html2text::config::plain_no_decorate()
+        .raw_mode(true)
+        .no_table_borders()
         .string_from_read(html.as_bytes(), UNBROKEN)
         .map(|text| text.trim().to_owned())
         .unwrap_or_default()
@@ -84,6 +88,23 @@ mod tests {
         for bad in ["script", "onclick", "javascript"] {
             assert!(!clean.contains(bad), "{clean}");
         }
+    }
+
+    #[test]
+    fn a_table_is_words_and_no_drawing() {
+        let wide = format!(
+            "<table><tr><td>{}</td></tr>{}</table>",
+            "a".repeat(500),
+            "<tr><td>b<td>c".repeat(500)
+        );
+        let words = plain(&wide);
+        assert!(words.contains('b') && !words.contains('─'));
+        assert!(
+            words.len() < wide.len(),
+            "{} of {}",
+            words.len(),
+            wide.len()
+        );
     }
 
     #[test]

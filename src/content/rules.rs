@@ -7,7 +7,7 @@ const MAX_PATTERN: usize = 1_000;
 const MAX_URL: usize = 2048;
 
 /// Most memory of a compiled pattern, in bytes. The time that a match takes grows with it.
-const MAX_COMPILED: usize = 512 * 1024;
+const MAX_COMPILED: usize = 64 * 1024;
 
 /// A text of some length that may be empty.
 pub fn text(text: &str, most: usize) -> Option<String> {

@@ -134,16 +134,29 @@ pub async fn contact(conn: &mut Conn, access: &ThreadAccess) -> Result<Option<Us
     Ok(opened.or(contacts.as_slice().first().copied()))
 }
 
-/// Adds participants; answers those who were none before. Whoever is to be notified and was
-/// not, is from now on; nobody stops being notified by this.
+/// Who came to take part.
+pub struct Joined {
+    /// Those who were no participants before.
+    pub new: Vec<UserId>,
+    /// Whether somebody who was one is notified from now on, and was not.
+    pub resubscribed: bool,
+}
+
+/// Adds participants. Whoever is to be notified and was not, is from now on; nobody stops being
+/// notified by this.
 pub async fn add(
     conn: &mut Conn,
     access: &ThreadAccess,
     users: &[(UserId, bool)],
     now: DateTime<Utc>,
-) -> Result<Vec<UserId>> {
+) -> Result<Joined> {
     let ids: Vec<UserId> = users.iter().map(|(id, _)| *id).collect();
-    let known = among(conn, access, &ids).await?;
+    let known: Vec<(UserId, bool)> = participants::table
+        .filter(participants::thread_id.eq(access.thread().id))
+        .filter(participants::user_id.eq_any(&ids))
+        .select((participants::user_id, participants::subscribed))
+        .load(conn)
+        .await?;
     let rows: Vec<Participant> = users
         .iter()
         .map(|(user_id, subscribed)| Participant {
@@ -164,7 +177,13 @@ pub async fn add(
         )
         .execute(conn)
         .await?;
-    Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
+    let before = |id: UserId| known.iter().find(|(known, _)| *known == id);
+    let turned =
+        |(id, wanted): &(UserId, bool)| *wanted && before(*id).is_some_and(|known| !known.1);
+    Ok(Joined {
+        resubscribed: users.iter().any(turned),
+        new: ids.into_iter().filter(|id| before(*id).is_none()).collect(),
+    })
 }
 
 /// Removes a participant; whether they were one.

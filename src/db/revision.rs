@@ -1,7 +1,9 @@
 //! What messages said before they were edited.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Bool, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
@@ -13,6 +15,9 @@ use crate::ids::{MessageId, OrganizationId, UserId};
 
 /// Most former texts that a message shows: its newest ones.
 pub const MAX_REVISIONS: i32 = 100;
+
+/// Most bytes of the former texts that a message shows, but for its newest one.
+const MAX_SIZE: i32 = 1_000_000;
 
 /// A former text of a message.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
@@ -67,23 +72,25 @@ pub async fn keep(
     Ok(())
 }
 
-/// The newest former texts of these messages, MAX_REVISIONS each, the oldest first.
+/// The newest former texts of these messages, MAX_REVISIONS and MAX_SIZE each, the oldest first.
 pub async fn of_messages(conn: &mut Conn, messages: &[MessageId]) -> Result<Vec<Revision>> {
-    let newest = diesel::alias!(revisions as newer);
-    let behind = newest
-        .filter(
-            newest
-                .field(revisions::message_id)
-                .eq(revisions::message_id),
-        )
-        .filter(
-            newest
-                .field(revisions::number)
-                .ge(revisions::number + MAX_REVISIONS),
-        );
+    // The newest ones first, as long as all of them together are no more than that.
+    let newest = sql::<Bool>(
+        "(revisions.message_id, revisions.number) IN (
+           SELECT sized.message_id, sized.number FROM (
+             SELECT message_id, number, row_number() OVER newest AS place,
+               sum(octet_length(body) + coalesce(octet_length(body_html), 0)
+                 + coalesce(pg_column_size(content), 0) + octet_length(plaintext)) OVER newest AS size
+             FROM revisions WHERE message_id = ANY (",
+    )
+    .bind::<Array<SqlUuid>, _>(messages)
+    .sql(&format!(
+        ") WINDOW newest AS (PARTITION BY message_id ORDER BY number DESC)
+           ) sized
+           WHERE sized.place = 1 OR (sized.place <= {MAX_REVISIONS} AND sized.size <= {MAX_SIZE}))"
+    ));
     Ok(revisions::table
-        .filter(revisions::message_id.eq_any(messages))
-        .filter(diesel::dsl::not(diesel::dsl::exists(behind)))
+        .filter(newest)
         .order((revisions::message_id, revisions::number))
         .select(Revision::as_select())
         .load(conn)

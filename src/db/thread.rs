@@ -238,6 +238,18 @@ pub async fn save(conn: &mut Conn, thread: &Thread) -> Result<Thread, diesel::re
         .await
 }
 
+/// Keeps these threads from being deleted or moved until the transaction ends, in one order for
+/// all who do, without keeping anybody from writing into them; answers those that are there.
+pub async fn hold(conn: &mut Conn, ids: &[ThreadId]) -> Result<Vec<ThreadId>> {
+    Ok(threads::table
+        .filter(threads::id.eq_any(ids))
+        .order(threads::id)
+        .select(threads::id)
+        .for_key_share()
+        .load(conn)
+        .await?)
+}
+
 /// Removes a thread for good, with all that is in it; its log stays.
 pub async fn remove(conn: &mut Conn, id: ThreadId) -> Result<()> {
     diesel::delete(threads::table.find(id))
@@ -255,6 +267,23 @@ pub async fn relocate(
     number: i32,
     now: DateTime<Utc>,
 ) -> Result<Vec<UserId>, diesel::result::Error> {
+    // Nobody marks anything in it from now on, whom the cascade would not find a member.
+    threads::table
+        .find(thread)
+        .select(threads::id)
+        .for_update()
+        .load::<ThreadId>(conn)
+        .await?;
+    // What somebody did not want to hear of there is not known here.
+    diesel::sql_query(
+        "DELETE FROM hidden_threads h WHERE h.thread_id = $1 AND NOT EXISTS (
+           SELECT FROM memberships m
+           WHERE m.organization_id = $2 AND m.user_id = h.user_id AND m.removed_at IS NULL)",
+    )
+    .bind::<SqlUuid, _>(thread)
+    .bind::<SqlUuid, _>(to)
+    .execute(conn)
+    .await?;
     // Whoever wrote in it belongs to it still: as a former member, whom any token of theirs
     // makes a member.
     diesel::sql_query(
@@ -265,7 +294,6 @@ pub async fn relocate(
            UNION SELECT r.user_id FROM reactions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1
            UNION SELECT r.editor_id FROM revisions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1
            UNION SELECT user_id FROM watermarks WHERE thread_id = $1
-           UNION SELECT user_id FROM hidden_threads WHERE thread_id = $1
          ) AS known (id) WHERE known.id IS NOT NULL
          ON CONFLICT DO NOTHING",
     )

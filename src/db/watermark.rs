@@ -20,7 +20,7 @@ use crate::db::page::Key;
 use crate::db::pool::Conn;
 use crate::db::schema::{threads, watermarks};
 use crate::db::several::{Part, Totals};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
 /// The oldest transaction that may still be running: what older ones did is visible. A number
@@ -133,7 +133,8 @@ pub async fn advance(
     .bind::<Text, _>(kind)
     .bind::<Timestamptz, _>(now)
     .load(conn)
-    .await?;
+    .await
+    .map_err(gone)?;
     Ok(moved.into_iter().map(|moved| moved.thread_id).collect())
 }
 
@@ -146,14 +147,21 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> Result<Vec<ThreadId>> {
     let moved: Vec<Moved> = diesel::sql_query(
-        "WITH delivered AS (
+        "WITH back AS (
+           SELECT g.*, EXISTS (SELECT FROM messages m
+             WHERE m.thread_id = g.thread_id AND NOT m.private AND m.status <> 'DRAFT'
+               AND (m.place_at, m.place_seq) >= (g.place_at, g.place_seq)) AS over
+           FROM unnest($1, $2, $3) AS g (thread_id, place_at, place_seq)
+         ), delivered AS (
            INSERT INTO watermarks (thread_id, user_id, organization_id, place_at, place_seq, kind,
              moved_at, xid, public_moved_at, public_xid)
            SELECT s.thread_id, s.user_id, s.organization_id, s.place_at, s.place_seq, 'DELIVERED',
              $5, pg_current_xact_id()::text::bigint,
-             CASE WHEN s.public_xid IS NOT NULL THEN $5 END,
-             CASE WHEN s.public_xid IS NOT NULL THEN pg_current_xact_id()::text::bigint END
-           FROM watermarks s WHERE s.thread_id = ANY ($1) AND s.user_id = $4 AND s.kind = 'SEEN'
+             CASE WHEN over THEN $5 END,
+             CASE WHEN over THEN pg_current_xact_id()::text::bigint END
+           FROM watermarks s JOIN back USING (thread_id)
+           WHERE s.user_id = $4 AND s.kind = 'SEEN'
+             AND (s.place_at, s.place_seq) >= (back.place_at, back.place_seq)
            ON CONFLICT (thread_id, user_id, kind) DO UPDATE
            SET place_at = excluded.place_at, place_seq = excluded.place_seq,
                moved_at = excluded.moved_at, xid = excluded.xid,
@@ -166,12 +174,7 @@ pub async fn withdraw(
              moved_at = $5, xid = pg_current_xact_id()::text::bigint,
              public_moved_at = CASE WHEN over THEN $5 ELSE w.public_moved_at END,
              public_xid = CASE WHEN over THEN pg_current_xact_id()::text::bigint ELSE w.public_xid END
-         FROM (
-           SELECT g.*, EXISTS (SELECT FROM messages m
-             WHERE m.thread_id = g.thread_id AND NOT m.private AND m.status <> 'DRAFT'
-               AND (m.place_at, m.place_seq) >= (g.place_at, g.place_seq)) AS over
-           FROM unnest($1, $2, $3) AS g (thread_id, place_at, place_seq)
-         ) back
+         FROM back
          WHERE w.thread_id = back.thread_id AND w.user_id = $4 AND w.kind = 'SEEN'
            AND (w.place_at, w.place_seq) >= (back.place_at, back.place_seq)
          RETURNING w.thread_id",
@@ -182,7 +185,8 @@ pub async fn withdraw(
     .bind::<SqlUuid, _>(user)
     .bind::<Timestamptz, _>(now)
     .load(conn)
-    .await?;
+    .await
+    .map_err(gone)?;
     Ok(moved.into_iter().map(|moved| moved.thread_id).collect())
 }
 
@@ -423,6 +427,15 @@ pub async fn of_people(conn: &mut Conn, parts: &[(ThreadId, UserId)]) -> Result<
         .select(Watermark::as_select())
         .load(conn)
         .await?)
+}
+
+/// The thread was deleted, or moved, since it was found.
+fn gone(error: diesel::result::Error) -> Error {
+    use diesel::result::{DatabaseErrorKind, Error as Sql};
+    match error {
+        Sql::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => Error::NotFound("thread"),
+        other => other.into(),
+    }
 }
 
 fn ids(places: &[(&ThreadAccess, Key<i64>)]) -> Vec<ThreadId> {

@@ -80,7 +80,7 @@ thread_event!(
 );
 
 thread_event!(
-    /// A message was edited, reacted to, deleted or restored.
+    /// A message was edited, reacted to, answered, deleted or restored, or its status moved.
     MessageUpdated { message: Arc<db::Message> }
 
     /// The message.
@@ -91,7 +91,8 @@ thread_event!(
 
 thread_event!(
     /// Text was appended to a message. What stands at and behind the offset already, because the
-    /// message was read later than this happened, is replaced by it.
+    /// message was read later than this happened, is replaced by it. If the message was edited
+    /// since and is shorter, the MessageUpdated that follows settles it.
     MessageAppended { message: Arc<db::Message>, appended: Appended }
 
     /// The message's id.

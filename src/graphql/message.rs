@@ -276,8 +276,9 @@ impl Message {
         users(ctx, &mentioned).await
     }
 
-    /// What it said before it was edited, the oldest first: the newest 100 of these. None of a
-    /// deleted message.
+    /// What it said before it was edited, the oldest first: the newest 100 of these, and of long
+    /// ones as many as are 1 MB together. None of a deleted message, unless an API key asks for
+    /// what it said.
     async fn revisions(&self, ctx: &Context<'_>) -> Result<Vec<MessageRevision>> {
         if self.is_tombstone() {
             return Ok(Vec::new());

@@ -111,7 +111,7 @@ pub struct CreateMessageInput {
     body: Option<String>,
     /// The words as HTML, which is sanitized: at most 150,000 characters.
     body_html: Option<String>,
-    /// The words as structured content. Whom it mentions is notified from then on.
+    /// The words as structured content. Whom it mentions is notified once it is sent, unless it is a private note.
     content: Option<MessageContent>,
     /// What its content is.
     #[graphql(default_with = "Some(ContentType::Text)")]

@@ -185,6 +185,9 @@ impl<'a> Count<'a> {
         if let Some(serde_json::Value::Array(ids)) = ids {
             return u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
+        if field.name.node.as_str() == "revisions" {
+            return u64::try_from(MAX_PAGE).unwrap_or(1);
+        }
         if self.limits.connections.contains(field.name.node.as_str()) {
             return u64::try_from(DEFAULT_PAGE).unwrap_or(1);
         }

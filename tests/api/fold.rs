@@ -448,6 +448,13 @@ async fn what_a_client_keeps_of_forms_receipts_and_moves_is_what_it_would_fetch(
             in_thread(json!({ "subscribed": false })),
             0,
         ),
+        // Who writes is notified again.
+        (
+            &*cyd,
+            "createMessage",
+            in_thread(json!({ "body": "Three" })),
+            2,
+        ),
         (
             &*cyd,
             "updateThreadInboxState",

@@ -142,6 +142,11 @@ async fn a_note_changes_nothing_that_others_read() {
         .agent
         .mutate("markThreadDelivered", delivered, "thread { id }");
     assert_eq!(delivered.await.text("/thread/id"), desk.thread);
+    let seen = json!({ "threadId": desk.thread });
+    let seen = desk
+        .colleague
+        .mutate("markThreadSeen", seen, "thread { id }");
+    assert_eq!(seen.await.text("/thread/id"), desk.thread);
     let before = desk.seen_by_others().await;
     let note = desk
         .note(&desk.agent, json!({ "replyToId": desk.message }))
@@ -253,6 +258,50 @@ async fn reading_a_note_changes_nothing_that_others_read() {
         .await
         .at("/thread");
     desk.check("a note was seen", &before, &desk.seen_by_others().await);
+}
+
+#[tokio::test]
+async fn a_note_that_was_seen_and_is_unseen_again_is_no_event_for_a_contact() {
+    let desk = Desk::new().await;
+    let seen = json!({ "threadId": desk.thread });
+    let by = &desk.colleague;
+    by.mutate("markThreadSeen", seen.clone(), "thread { id }")
+        .await
+        .at("/thread");
+    let mut staff = desk.agent.follow_thread(&desk.thread, None).await;
+    let mut contact = desk.contact.follow_thread(&desk.thread, None).await;
+    let before = desk.seen_by_others().await;
+    let note = desk.note(&desk.agent, json!({})).await;
+    by.mutate("markThreadSeen", seen, "thread { id }")
+        .await
+        .at("/thread");
+    staff
+        .until(|event| event["__typename"] == "ThreadSeen")
+        .await;
+    for (field, input) in [
+        (
+            "markThreadUnseen",
+            json!({ "threadId": desk.thread, "fromMessageId": note }),
+        ),
+        ("markThreadSeen", json!({ "threadId": desk.thread })),
+        (
+            "updateThreadInboxState",
+            json!({ "threadIds": [desk.thread], "state": "UNREAD" }),
+        ),
+    ] {
+        by.mutate(field, input, "__typename")
+            .await
+            .at("/__typename");
+        staff
+            .until(|event| event["__typename"] == "ThreadSeen")
+            .await;
+        desk.check(field, &before, &desk.seen_by_others().await);
+    }
+    desk.agent.say(&desk.thread, "For everybody").await;
+    assert_eq!(
+        heard(&mut contact, "For everybody").await,
+        ["MessageCreated"]
+    );
 }
 
 #[tokio::test]

@@ -77,9 +77,10 @@ async fn everything_in_a_thread_goes_along_and_former_senders_are_named() {
     // And it can go back.
     let back = relocate(&moving.root, &moving.thread, &moving.here.id).await;
     assert_eq!(back.number("/thread/number"), 3);
+    // What somebody hid of it is forgotten where nobody of that organization may know him by it.
     assert_eq!(
         read_thread(&moving.bob, &moving.thread, "inboxState").await["inboxState"],
-        "HIDDEN"
+        "UNREAD"
     );
     sees_nothing(&admin, &moving.thread, &first).await;
 }

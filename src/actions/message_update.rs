@@ -289,17 +289,15 @@ fn check_rights(access: &MessageAccess, input: &UpdateMessage, faults: &mut Faul
     if input.changes_facts() && buried && !access.thread().by_key() {
         return Err(told.or(Error::Conflict("the message is deleted".to_owned())));
     }
-    *faults = told;
-    if input.private == Some(true) && message.direction == Some(Direction::Incoming) {
-        faults.add("private", "an INCOMING message is never a private note");
-    }
-    let told = std::mem::take(faults);
     if input.private == Some(true) && message.is_draft() && !access.thread().is_staff() {
         return Err(told.or(Error::Forbidden(
             "only agents, admins and API keys write private notes".to_owned(),
         )));
     }
     *faults = told;
+    if input.private == Some(true) && message.direction == Some(Direction::Incoming) {
+        faults.add("private", "an INCOMING message is never a private note");
+    }
     let icon = matches!(input.icon_url, Some(Some(_)));
     let message_type = input.message_type.unwrap_or(message.type_);
     if icon && message_type != MessageType::Action {

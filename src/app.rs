@@ -11,6 +11,7 @@ use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
+use crate::live::tail::Tail;
 
 /// The running server, as its parts see it.
 pub struct App {
@@ -22,6 +23,8 @@ pub struct App {
     pub pool: Pool,
     /// What tells this node's subscribers that something happened.
     pub bus: Arc<Bus>,
+    /// What reads the log for all who follow everything that they see.
+    pub tail: Arc<Tail>,
     /// What verifies tokens.
     pub keys: Keys,
     /// The time.
@@ -44,6 +47,7 @@ impl App {
             mode,
             pool,
             bus: Arc::default(),
+            tail: Arc::default(),
             keys,
             clock: Clock,
             writes: TaskTracker::new(),

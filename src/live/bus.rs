@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
+use crate::live::recent::Recent;
 
 /// How many signals a subscriber may be behind before it reads the log instead.
 const CAPACITY: usize = 256;
@@ -39,6 +40,8 @@ pub enum Subject {
 #[derive(Debug, Default)]
 pub struct Bus {
     topics: Mutex<HashMap<ThreadId, broadcast::Sender<Signal>>>,
+    /// What came last, for who reads the whole log.
+    pub recent: Recent,
 }
 
 impl Bus {
@@ -57,6 +60,7 @@ impl Bus {
 
     /// Tells of events, after their transaction has been committed.
     pub fn publish(&self, events: &[Arc<Event>]) {
+        self.recent.put(events);
         for event in events {
             self.send(event.thread_id, Signal::Event(Arc::clone(event)));
         }
@@ -64,6 +68,9 @@ impl Bus {
 
     /// Sends a signal to a thread's listeners, if there are any.
     pub fn send(&self, thread: ThreadId, signal: Signal) {
+        if matches!(signal, Signal::Seen) {
+            self.recent.note_move();
+        }
         let topics = self.topics.lock().expect("no holder of this lock panics");
         if let Some(sender) = topics.get(&thread) {
             // The last listener may just have left: then there is nobody to tell.
@@ -73,6 +80,7 @@ impl Bus {
 
     /// Sends a signal to every listener of this node.
     pub fn send_to_all(&self, signal: &Signal) {
+        self.recent.put(&[]);
         let topics = self.topics.lock().expect("no holder of this lock panics");
         for sender in topics.values() {
             let _ = sender.send(signal.clone());

@@ -1,6 +1,8 @@
-//! Delivery: the bus that wakes, the feed that loses nothing.
+//! Delivery: the bus that wakes, the feeds that lose nothing, and how long the log is kept.
 //!
 //! Never writes, and never takes the bus's word for what happened: the log has the last word.
+
+pub mod recent;
 
 pub mod bus;
 
@@ -8,4 +10,10 @@ pub mod cursor;
 
 pub mod feed;
 
-pub mod tailer;
+pub mod stretch;
+
+pub mod tail;
+
+pub mod viewer;
+
+pub mod retention;

@@ -134,7 +134,8 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     let app = Arc::new(App::new(settings, Mode::Development, pool, keys));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    tokio::spawn(live::tail::run(Arc::clone(&app)));
+    tokio::spawn(live::retention::run(Arc::clone(&app)));
     tokio::spawn(http::run(Arc::clone(&app), listener));
     let root_key = actions::api_key::create(&app, None, "root").await;
     Server {

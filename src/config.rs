@@ -374,7 +374,10 @@ mod tests {
     fn events_are_kept_for_a_time_or_for_ever() {
         let kept = |args: &[&str]| settings(args).event_retention.0;
         assert_eq!(kept(&[]), Some(TimeDelta::days(30)));
-        assert_eq!(kept(&["--event-retention", "12h"]), Some(TimeDelta::hours(12)));
+        assert_eq!(
+            kept(&["--event-retention", "12h"]),
+            Some(TimeDelta::hours(12))
+        );
         for off in ["0", "off"] {
             assert_eq!(kept(&["--event-retention", off]), None);
         }

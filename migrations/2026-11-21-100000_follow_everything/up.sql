@@ -37,7 +37,7 @@ ALTER TABLE api_keys ADD COLUMN revoked_xid bigint;
 COMMENT ON COLUMN api_keys.revoked_xid IS 'The transaction that revoked it.';
 
 CREATE TABLE event_retention (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     dropped_xid bigint NOT NULL
 );
 INSERT INTO event_retention (dropped_xid) VALUES (0);

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use crate::auth::Viewer;
 use crate::db::access::{ThreadAccess, find};
-use crate::db::enums::MessageType;
 use crate::db::deleted_thread;
+use crate::db::enums::MessageType;
 use crate::db::events;
 use crate::db::message::Message;
 use crate::db::message_list;
@@ -198,7 +198,10 @@ impl Change {
         if (former.organization_id, former.access) == now {
             return;
         }
-        let taking = self.told.iter_mut().filter(|event| event.fact.changes_access());
+        let taking = self
+            .told
+            .iter_mut()
+            .filter(|event| event.fact.changes_access());
         for event in taking {
             event.former = Some(former);
         }

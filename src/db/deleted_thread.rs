@@ -47,10 +47,7 @@ pub async fn keep(conn: &mut Conn, thread: ThreadId) -> Result<()> {
 }
 
 /// Those of the threads that were deleted.
-pub async fn by_ids(
-    conn: &mut Conn,
-    ids: &[ThreadId],
-) -> Result<HashMap<ThreadId, DeletedThread>> {
+pub async fn by_ids(conn: &mut Conn, ids: &[ThreadId]) -> Result<HashMap<ThreadId, DeletedThread>> {
     if ids.is_empty() {
         // Few stretches of the log tell of a deletion: nothing is asked for the others.
         return Ok(HashMap::new());

@@ -225,13 +225,12 @@ pub(in crate::db) fn event(
         } else {
             Audience::Everyone
         },
-        former: row
-            .former_organization_id
-            .zip(row.former_access)
-            .map(|(organization_id, access)| Former {
+        former: row.former_organization_id.zip(row.former_access).map(
+            |(organization_id, access)| Former {
                 organization_id,
                 access,
-            }),
+            },
+        ),
     })))
 }
 

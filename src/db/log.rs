@@ -148,7 +148,10 @@ pub async fn read(
         let full = |read: usize| i64::try_from(read).is_ok_and(|read| read >= STRETCH);
         let last_event = events.last().filter(|_| full(events.len()));
         let last_move = moves.last().filter(|_| full(moves.len()));
-        let ends = [last_event.map(|event| event.xid), last_move.map(|moved| moved.told_xid)];
+        let ends = [
+            last_event.map(|event| event.xid),
+            last_move.map(|moved| moved.told_xid),
+        ];
         let cut = ends.into_iter().flatten().min();
         let mut early = Vec::new();
         if let Some(end) = cut {
@@ -196,7 +199,9 @@ impl Reading {
             })
             .collect();
         let unknown = rows.iter().filter(|(_, event)| event.is_none());
-        let mut ids: Vec<MessageId> = unknown.filter_map(|(row, _)| row.entry.message_id).collect();
+        let mut ids: Vec<MessageId> = unknown
+            .filter_map(|(row, _)| row.entry.message_id)
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         let mut messages: HashMap<MessageId, Arc<Message>> = HashMap::new();
@@ -270,11 +275,7 @@ async fn facts(
 
 /// The events that have become visible since, ordered by their transactions. Each part reads an
 /// index from its place on.
-async fn events_since(
-    conn: &mut Conn,
-    since: &Snapshot,
-    scope: Scope<'_>,
-) -> Result<Vec<Logged>> {
+async fn events_since(conn: &mut Conn, since: &Snapshot, scope: Scope<'_>) -> Result<Vec<Logged>> {
     let own = |tenant: &str| parts(EVENT, "events", tenant, "xid");
     let statement = match scope {
         Scope::Everywhere => one_after_another(EVENT, &own("true"), "xid"),
@@ -298,10 +299,16 @@ async fn moves_since(conn: &mut Conn, since: &Snapshot, scope: Scope<'_>) -> Res
         Scope::Everywhere => "true",
         Scope::Within(_) => "organization_id = o.id",
     };
-    let columns = |xid: &str, public: bool| format!("{MARK}, {xid} AS told_xid, {public} AS public");
+    let columns =
+        |xid: &str, public: bool| format!("{MARK}, {xid} AS told_xid, {public} AS public");
     let latest = parts(&columns("xid", false), "watermarks", tenant, "xid");
     let apart = format!("{tenant} AND public_xid <> xid");
-    let public = parts(&columns("public_xid", true), "watermarks", &apart, "public_xid");
+    let public = parts(
+        &columns("public_xid", true),
+        "watermarks",
+        &apart,
+        "public_xid",
+    );
     let parts = format!("{latest} UNION ALL {public}");
     let columns = format!("{MARK}, told_xid, public");
     let statement = match scope {

@@ -348,10 +348,7 @@ pub(in crate::db) async fn newest_up_to(
 }
 
 /// The newest messages up to each of these places, for staff or for others.
-async fn newest_at(
-    conn: &mut Conn,
-    places: &[(ThreadId, bool, Key<i64>)],
-) -> Result<Vec<Message>> {
+async fn newest_at(conn: &mut Conn, places: &[(ThreadId, bool, Key<i64>)]) -> Result<Vec<Message>> {
     let of: Vec<ThreadId> = places.iter().map(|(thread, ..)| *thread).collect();
     let staff: Vec<bool> = places.iter().map(|(_, staff, _)| *staff).collect();
     let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|(.., key)| (key.at, key.tie)).unzip();

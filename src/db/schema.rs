@@ -29,8 +29,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    event_retention (only) {
-        only -> Bool,
+    event_retention (single) {
+        single -> Bool,
         dropped_xid -> Int8,
     }
 }

@@ -87,7 +87,12 @@ impl Snapshot {
 
     /// Whether all transactions up to a number are told.
     pub fn is_behind(&self, xid: i64) -> bool {
-        self.xmax > xid && self.xip.as_slice().first().is_none_or(|oldest| *oldest > xid)
+        self.xmax > xid
+            && self
+                .xip
+                .as_slice()
+                .first()
+                .is_none_or(|oldest| *oldest > xid)
     }
 
     /// The position on the way from here to a later one, where all that is told there of
@@ -158,7 +163,9 @@ mod tests {
         for bound in 0..25 {
             let between = early.towards(&late, bound);
             let new = |xid: &i64| late.covers(*xid) && *xid < bound;
-            let wanted: Vec<i64> = (0..40).filter(|xid| early.covers(*xid) || new(xid)).collect();
+            let wanted: Vec<i64> = (0..40)
+                .filter(|xid| early.covers(*xid) || new(xid))
+                .collect();
             let exact: Vec<i64> = told(&between);
             assert_eq!(exact, wanted, "{bound}");
         }

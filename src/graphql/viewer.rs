@@ -3,9 +3,9 @@
 use async_graphql::{Context, Description, Object, SimpleObject};
 use uuid::Uuid;
 
+use crate::db::message_list;
 use crate::db::page::{List, PageArgs, Slice};
 use crate::db::snapshot::Snapshot;
-use crate::db::message_list;
 use crate::error::{Error, Result};
 use crate::graphql::connection::total;
 use crate::graphql::context::Ask;

@@ -144,7 +144,12 @@ mod tests {
     #[test]
     fn a_position_in_everything_comes_back_as_it_was() {
         let many: Vec<i64> = (0..64).map(|n| n * 1_000_003).collect();
-        for (xmax, xip) in [(0, vec![]), (7, vec![6]), (900, vec![1, 128, 899]), (1 << 60, many)] {
+        for (xmax, xip) in [
+            (0, vec![]),
+            (7, vec![6]),
+            (900, vec![1, 128, 899]),
+            (1 << 60, many),
+        ] {
             let told = Snapshot::new(xmax, xip).expect("a snapshot");
             assert_eq!(decode_snapshot(&encode_snapshot(&told)), Some(told));
         }
@@ -167,7 +172,14 @@ mod tests {
             URL_SAFE_NO_PAD.encode([&[SNAPSHOT][..], &number, end].concat())
         };
         assert!(decode_snapshot(&bytes(&[1, 0x80, 1])).is_some());
-        for bad in [&[0][..], &[0x80], &[1, 0], &[0xff, 3], &[0x80; 12], &[1; 65]] {
+        for bad in [
+            &[0][..],
+            &[0x80],
+            &[1, 0],
+            &[0xff, 3],
+            &[0x80; 12],
+            &[1; 65],
+        ] {
             assert_eq!(decode_snapshot(&bytes(bad)), None, "{bad:?}");
         }
         let position = Position { seq: 7, running: 9 };

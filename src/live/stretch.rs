@@ -26,6 +26,8 @@ pub struct Stretch {
     pub ended: bool,
     /// What happened, in order.
     pub entries: Vec<Entry>,
+    /// Those of the events that are told before the turn of their transactions, with these.
+    pub early: Vec<(ThreadId, i64, i64)>,
     /// What decides who may know.
     pub facts: Facts,
     /// Whose memberships have changed, where, and by which transaction.
@@ -113,16 +115,19 @@ impl Reader {
             now: reading.now,
             ended: reading.cut.is_none(),
             entries,
+            early: reading.early,
             facts: reading.facts,
             members: reading.members,
             keys: reading.keys,
         })
     }
 
-    /// Goes on behind a stretch; `early` are those of its events that came before their turn.
-    pub fn advance(&mut self, after: &Snapshot, early: &[(ThreadId, i64, i64)]) {
+    /// Goes on behind a stretch.
+    pub fn advance(&mut self, stretch: &Stretch) {
+        let after = &stretch.after;
         self.position = after.clone();
-        let early = early.iter().map(|(thread, seq, xid)| ((*thread, *seq), *xid));
+        let early = stretch.early.iter();
+        let early = early.map(|(thread, seq, xid)| ((*thread, *seq), *xid));
         self.early.extend(early);
         self.early.retain(|_, xid| !after.covers(*xid));
     }

@@ -58,7 +58,10 @@ impl Tail {
     pub fn listen(self: &Arc<Self>, bus: &Arc<Bus>, user: Option<UserId>) -> Listener {
         let user = user.unwrap_or(UserId::NOBODY);
         bus.recent.want();
-        let mut listening = self.listening.lock().expect("no holder of this lock panics");
+        let mut listening = self
+            .listening
+            .lock()
+            .expect("no holder of this lock panics");
         *listening.entry(user).or_default() += 1;
         Listener {
             receiver: self.sender.subscribe(),
@@ -69,12 +72,18 @@ impl Tail {
     }
 
     fn people(&self) -> Vec<UserId> {
-        let listening = self.listening.lock().expect("no holder of this lock panics");
+        let listening = self
+            .listening
+            .lock()
+            .expect("no holder of this lock panics");
         listening.keys().copied().collect()
     }
 
     fn is_heard(&self) -> bool {
-        let listening = self.listening.lock().expect("no holder of this lock panics");
+        let listening = self
+            .listening
+            .lock()
+            .expect("no holder of this lock panics");
         !listening.is_empty()
     }
 }
@@ -204,7 +213,6 @@ impl Watch {
         loop {
             let everybody = (Scope::Everywhere, About::All);
             let reading = reader.read(conn, everybody, || app.tail.people()).await?;
-            let early = reading.early.clone();
             let known = |thread, seq| app.bus.recent.get(thread, seq);
             let stretch = reader.arrange(conn, reading, known, |_, _| true).await?;
             for entry in &stretch.entries {
@@ -216,7 +224,7 @@ impl Watch {
             members.extend(stretch.members.iter().map(|(_, user, _)| *user));
             keys.extend(stretch.keys.iter().cloned());
             let ended = stretch.ended;
-            reader.advance(&stretch.after, &early);
+            reader.advance(&stretch);
             // The last listener may just have left: then there is nobody to tell.
             let _ = app.tail.sender.send(Arc::new(stretch));
             if ended {

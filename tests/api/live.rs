@@ -8,6 +8,8 @@ mod seen;
 
 mod sight;
 
+mod viewer;
+
 use bobbin::ids::{MessageId, ThreadId};
 use serde_json::{Value, json};
 use tokio_postgres::Client;

@@ -56,18 +56,24 @@ impl Facts {
             type Row = (Vec<UserId>, Vec<UserId>, (Thread, i64));
             let rows: Vec<Row> = threads::table
                 .filter(threads::id.eq_any(ids))
-                .select((those("participants"), those("hidden_threads"), thread_columns()))
+                .select((
+                    those("participants"),
+                    those("hidden_threads"),
+                    thread_columns(),
+                ))
                 .load(conn)
                 .await?;
-            let known = rows.into_iter().map(|(participants, hidden_by, (thread, oldest_running))| {
-                let known = Known {
-                    thread: Arc::new(thread),
-                    oldest_running,
-                    participants,
-                    hidden_by,
-                };
-                (known.thread.id, known)
-            });
+            let known =
+                rows.into_iter()
+                    .map(|(participants, hidden_by, (thread, oldest_running))| {
+                        let known = Known {
+                            thread: Arc::new(thread),
+                            oldest_running,
+                            participants,
+                            hidden_by,
+                        };
+                        (known.thread.id, known)
+                    });
             facts.threads = known.collect();
         }
         facts.deleted = deleted_thread::by_ids(conn, deleted).await?;
@@ -111,10 +117,15 @@ impl Facts {
                 viewer.role_in(organization).is_some()
                     && self.access(viewer, event.thread_id).is_none()
             }
-            Fact::ThreadUpdated => event.former.is_some_and(|Former { organization_id, access }| {
-                sees(viewer, organization_id, access, false)
-                    && self.access(viewer, event.thread_id).is_none()
-            }),
+            Fact::ThreadUpdated => event.former.is_some_and(
+                |Former {
+                     organization_id,
+                     access,
+                 }| {
+                    sees(viewer, organization_id, access, false)
+                        && self.access(viewer, event.thread_id).is_none()
+                },
+            ),
             _ => false,
         }
     }

@@ -76,12 +76,14 @@ impl Replay {
         if let Some(reason) = self.refusal(&reading) {
             return Ok(self.resync(reading.now, reason));
         }
-        let early = reading.early.clone();
         let wanted = |facts: &Facts, thread| facts.access(&viewer, thread).is_some();
-        let stretch = self.reader.arrange(&mut conn, reading, |_, _| None, wanted).await?;
+        let stretch = self
+            .reader
+            .arrange(&mut conn, reading, |_, _| None, wanted)
+            .await?;
         drop(conn);
         let occurrences = self.tell(&viewer, &stretch);
-        self.reader.advance(&stretch.after, &early);
+        self.reader.advance(&stretch);
         Ok(Missed {
             occurrences,
             ended: stretch.ended,
@@ -100,8 +102,7 @@ impl Replay {
         }
         let viewer = self.viewer.get();
         let occurrences = self.tell(&viewer, stretch);
-        // What was told before its turn within a stretch of the node stands in later ones no more.
-        self.reader.advance(&stretch.after, &[]);
+        self.reader.advance(stretch);
         Some(occurrences)
     }
 

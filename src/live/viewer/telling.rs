@@ -59,7 +59,11 @@ pub fn told(viewer: &Viewer, facts: &Facts, entry: &Entry) -> Option<What> {
             if !may_know {
                 return None;
             }
-            let up_to = if up_to { &moved.up_to.any } else { &moved.up_to.public };
+            let up_to = if up_to {
+                &moved.up_to.any
+            } else {
+                &moved.up_to.public
+            };
             let up_to = up_to.clone().filter(|message| access.sees(message));
             Some(What::Moved(moved.mark, moved.user_id, up_to, access))
         }

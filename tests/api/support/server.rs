@@ -65,7 +65,13 @@ impl Server {
         } else {
             vec!["--jwt-secret", SECRET]
         };
-        let fixed = ["bobbin", "--mode", "development"];
+        let fixed = [
+            "bobbin",
+            "--mode",
+            "development",
+            "--event-retention",
+            "off",
+        ];
         let settings = Settings::parse_from([&fixed, &secret[..], arguments].concat());
         let server = serve(settings, &first.database_url, 4, None).await;
         // Actors refer to their server for as long as they like.
@@ -76,9 +82,7 @@ impl Server {
     pub async fn beside(database: &str) -> &'static Self {
         let first = &Self::get().await.database_url;
         let (cluster, _) = first.rsplit_once('/').expect("an address with a database");
-        let settings =
-            Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
-        let server = serve(settings, &format!("{cluster}/{database}"), 8, None).await;
+        let server = serve(settings(), &format!("{cluster}/{database}"), 8, None).await;
         Box::leak(Box::new(server))
     }
 
@@ -120,9 +124,13 @@ pub fn now() -> f64 {
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
-    let settings =
-        Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
-    serve(settings, &url, 32, Some(postgres)).await
+    serve(settings(), &url, 32, Some(postgres)).await
+}
+
+/// Nobody drops anything behind a test's back.
+fn settings() -> Settings {
+    let development = ["bobbin", "--mode", "development", "--jwt-secret", SECRET];
+    Settings::parse_from([&development[..], &["--event-retention", "off"]].concat())
 }
 
 async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Postgres>) -> Server {

@@ -36,7 +36,8 @@ async fn a_long_transaction_holds_nobody_up_and_repeats_nothing() {
     assert_eq!(told.len(), 20);
     for index in [0, 7, 19] {
         let mut resumed = follow(&ada, told[index]["cursor"].as_str()).await;
-        assert_eq!(until(&mut resumed, "end").await, told[index + 1..]);
+        let again = until(&mut resumed, "end").await;
+        assert_eq!(names(&again), names(&told[index + 1..]));
     }
     commit(&long).await;
     ada.say(&thread, "after").await;

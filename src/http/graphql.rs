@@ -13,10 +13,11 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::auth::{self, Present};
 use crate::error::Result;
+use crate::graphql::answer::{refused, written};
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
 use crate::http::negotiation::{Accept, is_json};
-use crate::http::operation::{Operation, Params, refusal, refused, written};
+use crate::http::operation::{Operation, Params, refusal};
 use crate::http::websocket;
 
 /// The parameters of a GET, of which two are JSON.

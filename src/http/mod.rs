@@ -30,6 +30,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::app::App;
 use crate::config::Mode;
 use crate::db::pool;
+use crate::fanout::Fanout;
 use crate::graphql::BobbinSchema;
 use crate::http::limits::Limits;
 
@@ -42,6 +43,7 @@ struct Server {
     app: Arc<App>,
     schema: BobbinSchema,
     limits: Arc<Limits>,
+    fanout: Arc<Fanout>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -79,6 +81,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
+    let fanout = Fanout::new(Arc::clone(&app));
     let schema = operation::schema(&app);
     let limits = Arc::new(Limits::new(&schema.sdl(), app.settings.max_complexity));
     let cors = cors(&app);
@@ -92,6 +95,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .layer(cors)
         .with_state(Server {
+            fanout,
             app,
             schema,
             limits,

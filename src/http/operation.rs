@@ -5,22 +5,18 @@ use std::sync::Arc;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
-use async_graphql::{
-    ErrorExtensionValues, IntrospectionMode, Request, Response as Answer, ServerError, Value,
-    Variables,
-};
+use async_graphql::{IntrospectionMode, Request, Response as Answer, Variables};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::graphql::answer::{failed, finished, refused};
 use crate::graphql::context::Asking;
 use crate::graphql::{self, BobbinSchema};
 use crate::http::Server;
 use crate::http::limits::Excess;
-use crate::http::negotiation::is_request_error;
 
 /// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
 /// specification.
@@ -102,6 +98,17 @@ impl Operation {
         self.request.data(asking)
     }
 
+    /// The document of a subscription.
+    pub fn into_document(self, schema: &BobbinSchema) -> Document {
+        Document {
+            schema: schema.clone(),
+            parsed: self.parsed,
+            operation_name: self.request.operation_name,
+            variables: self.request.variables,
+            digest: self.digest,
+        }
+    }
+
     /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
     pub async fn execute(self, app: &Arc<App>, schema: &BobbinSchema, asking: Asking) -> Answer {
         let mutates = self.kind == OperationType::Mutation;
@@ -124,76 +131,11 @@ impl Operation {
     }
 }
 
-/// An answer as clients get it: every error has a code.
-pub fn finished(mut answer: Answer) -> Answer {
-    let request_error = is_request_error(&answer);
-    for error in &mut answer.errors {
-        let code = code_for(error, request_error);
-        let extensions = error.extensions.get_or_insert_default();
-        if extensions.get("code").is_none() {
-            extensions.set("code", code);
-        }
-    }
-    answer
-}
-
-/// The answer to what could not be executed.
-pub fn refused(error: Error) -> Answer {
-    let error = async_graphql::Error::from(error);
-    let mut error = error.into_server_error(Default::default());
-    // It is about no place in the document, and a location counts from 1.
-    error.locations.clear();
-    Answer::from_errors(vec![error])
-}
-
 /// The answer of the transport itself, outside any operation.
 pub fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
     (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
-}
-
-/// An answer as it is written: without `data` if nothing was executed.
-pub fn written(answer: &Answer) -> String {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a Value>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: &'a [ServerError],
-    }
-    let written = Written {
-        data: (!is_request_error(answer)).then_some(&answer.data),
-        errors: &answer.errors,
-    };
-    serde_json::to_string(&written).expect("an answer serializes")
-}
-
-fn failed(code: &str, message: &str) -> Answer {
-    let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", code);
-    let mut error = ServerError::new(message, None);
-    error.extensions = Some(extensions);
-    Answer::from_errors(vec![error])
-}
-
-/// The code of an error that the executor itself found.
-fn code_for(error: &ServerError, request_error: bool) -> &'static str {
-    let message = error.message.as_str();
-    const LIMITS: [&str; 3] = [
-        "Query is too complex",
-        "Query is nested too deep",
-        "The recursion depth of the query",
-    ];
-    if LIMITS.iter().any(|limit| message.starts_with(limit)) {
-        "QUERY_TOO_COMPLEX"
-    } else if message.starts_with(" --> ") {
-        "GRAPHQL_PARSE_FAILED"
-    } else if request_error {
-        "GRAPHQL_VALIDATION_FAILED"
-    } else {
-        "BAD_USER_INPUT"
-    }
 }
 
 fn operation<'a>(

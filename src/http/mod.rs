@@ -6,6 +6,8 @@ mod negotiation;
 
 mod limits;
 
+mod documents;
+
 mod operation;
 
 mod graphql;
@@ -31,6 +33,7 @@ use crate::app::App;
 use crate::config::Mode;
 use crate::db::pool;
 use crate::graphql::BobbinSchema;
+use crate::http::documents::Documents;
 use crate::http::limits::Limits;
 
 /// How long the end of the server waits for sockets and writes.
@@ -42,6 +45,7 @@ struct Server {
     app: Arc<App>,
     schema: BobbinSchema,
     limits: Arc<Limits>,
+    documents: Arc<Documents>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -80,7 +84,8 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
     let schema = operation::schema(&app);
-    let limits = Arc::new(Limits::new(&schema.sdl(), app.settings.max_complexity));
+    let limits = Arc::new(Limits::new(&schema.sdl(), &app.settings));
+    let documents = Arc::new(Documents::new(Arc::clone(&app)));
     let cors = cors(&app);
     Router::new()
         .route("/", get(Redirect::temporary("/graphiql")))
@@ -95,6 +100,7 @@ pub fn router(app: Arc<App>) -> Router {
             app,
             schema,
             limits,
+            documents,
         })
 }
 

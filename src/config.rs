@@ -180,6 +180,24 @@ pub struct Settings {
     /// Most fields of a document, a page's fields counted once an item.
     #[arg(long, env = "BOBBIN_MAX_COMPLEXITY", default_value = "100000", value_parser = clap::value_parser!(u32).range(100..=10_000_000), global = true)]
     pub max_complexity: u32,
+    /// Most tokens of a document: names, values, punctuation.
+    #[arg(long, env = "BOBBIN_MAX_TOKENS", default_value = "5000", value_parser = clap::value_parser!(u32).range(100..=1_000_000), global = true)]
+    pub max_tokens: u32,
+    /// Most aliases of an operation, every fragment written out.
+    #[arg(long, env = "BOBBIN_MAX_ALIASES", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=100_000), global = true)]
+    pub max_aliases: u32,
+    /// Most directives of an operation, every fragment written out.
+    #[arg(long, env = "BOBBIN_MAX_DIRECTIVES", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=100_000), global = true)]
+    pub max_directives: u32,
+    /// Most operations of a batch, which is a JSON array of requests; 0 refuses batches.
+    #[arg(long, env = "BOBBIN_MAX_BATCH", default_value = "10", value_parser = clap::value_parser!(u16).range(0..=1_000), global = true)]
+    pub max_batch: u16,
+    /// Memory for parsed documents and automatic persisted queries, in bytes.
+    #[arg(long, env = "BOBBIN_DOCUMENT_CACHE_BYTES", default_value = "64000000", value_parser = clap::value_parser!(u32).range(1_000_000..=4_000_000_000), global = true)]
+    pub document_cache_bytes: u32,
+    /// A JSON manifest of the documents that alone are executed [default: any document is].
+    #[arg(long, env = "BOBBIN_TRUSTED_DOCUMENTS", global = true)]
+    pub trusted_documents: Option<PathBuf>,
     /// Longest time for a query or mutation, in seconds.
     #[arg(long, env = "BOBBIN_OPERATION_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600), global = true)]
     pub operation_timeout: u16,

@@ -58,7 +58,7 @@ impl Fanout {
     }
 
     /// Works for a subscriber, who is to connect again if that breaks.
-    fn spawn(&self, seat: &Arc<Seat>, work: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, seat: &Arc<Seat>, work: impl Future<Output = ()> + Send + 'static) {
         let seat = Arc::clone(seat);
         self.tasks.spawn(async move {
             if AssertUnwindSafe(work).catch_unwind().await.is_err() {
@@ -70,7 +70,9 @@ impl Fanout {
     /// Ends a subscription, once there is room to say so.
     fn say_last(&self, seat: Arc<Seat>, last: Body) {
         if seat.push(&last) == Pushed::Full {
-            self.tasks.spawn(async move { seat.send(&last).await; });
+            self.tasks.spawn(async move {
+                seat.send(&last).await;
+            });
         }
     }
 

@@ -8,6 +8,8 @@ pub mod ids;
 
 pub mod event;
 
+pub mod trusted;
+
 pub mod app;
 
 pub mod auth;

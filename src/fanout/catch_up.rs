@@ -8,14 +8,14 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use crate::error::{Error, Result};
-use crate::fanout::delivery::{Made, begin, make};
+use crate::fanout::delivery::{Made, make};
 use crate::fanout::group::{Group, Joining};
 use crate::fanout::outbox::Body;
 use crate::fanout::run::Run;
 use crate::fanout::seat::{Admitted, Seat};
 use crate::live::cursor::Position;
 use crate::live::feed::pause;
-use crate::live::replay::{Occurrence, Replay, Step};
+use crate::live::replay::{Occurrence, Replay, Step, What};
 
 /// Somebody on the way to his group.
 struct CatchUp {
@@ -23,6 +23,8 @@ struct CatchUp {
     replay: Replay,
     admitted: Admitted,
     joining: Joining,
+    /// Up to where he has been told everything.
+    told: Position,
     /// What executes for him alone, if results are personal.
     own: Option<Run>,
     /// Whether the thread is deleted, which the log still has to tell.
@@ -46,6 +48,7 @@ impl Seat {
     ) -> BoxFuture<'static, ()> {
         let catch_up = CatchUp {
             seat: self,
+            told: replay.position(),
             replay,
             admitted,
             joining,
@@ -74,22 +77,34 @@ impl CatchUp {
     }
 
     async fn advance(&mut self) -> Result<Progress> {
-        match self.replay.next() {
+        match self.replay.take_step() {
             Some(Step::Prove(whose)) if self.seat.is_of(&whose) => self.prove().await,
             Some(Step::Prove(_)) => Ok(Progress::More),
-            Some(Step::Tell(occurrence, _)) => {
-                let made = self.make(&occurrence).await;
-                self.say(&made.body).await
+            Some(Step::Tell(occurrence, _)) if self.is_outdated(&occurrence) => {
+                self.rewind();
+                Ok(Progress::More)
             }
-            None if self.replay.has_ended() => self.say(&Body::Complete).await,
-            None if self.deleted => self.read_rest().await,
-            None => self.join_or_read().await,
+            Some(Step::Tell(occurrence, position)) => {
+                let made = self.make(&occurrence).await;
+                self.say(&made.body, position).await
+            }
+            None => {
+                self.told = self.replay.position();
+                if self.replay.has_ended() {
+                    self.say(&Body::Complete, self.told).await
+                } else if self.deleted {
+                    self.read_rest().await
+                } else {
+                    self.join_or_read().await
+                }
+            }
         }
     }
 
-    /// Gives the subscriber something.
-    async fn say(&self, body: &Body) -> Result<Progress> {
+    /// Gives the subscriber something, the position behind it.
+    async fn say(&mut self, body: &Body, position: Position) -> Result<Progress> {
         let said = self.seat.send(body).await;
+        self.told = position;
         Ok(if said && !body.is_last() {
             Progress::More
         } else {
@@ -99,61 +114,75 @@ impl CatchUp {
 
     /// Joins the group if he stands where it stands; else reads what lies between.
     async fn join_or_read(&mut self) -> Result<Progress> {
-        let access_changes = self.group().app().bus.access_changes();
-        if self.admitted.epoch != access_changes {
+        if self.is_in_doubt() {
             return self.prove().await;
         }
-        let at = self.replay.position();
-        let Some(head) = self.group().admit(&self.seat, &self.admitted, at) else {
+        if self.admitted.access.is_staff() != self.group().key.staff {
+            let (fanout, plan) = (&self.seat.fanout, Arc::clone(&self.group().plan));
+            self.joining = Group::join(fanout, &plan, &self.admitted.access).await?;
+        }
+        let Some(head) = self.group().admit(&self.seat, &self.admitted, self.told) else {
             return Ok(Progress::Done);
         };
-        if at.seq >= head.seq {
+        if self.told.seq >= head.seq {
             self.replay.tell_moves().await?;
             // What the group has told stood in the table before this was read.
             self.replay.moves_told_before(head.running);
             return Ok(Progress::More);
         }
-        self.read(at).await
+        self.read().await
+    }
+
+    /// Whether somebody's access has changed since his was proven.
+    fn is_in_doubt(&self) -> bool {
+        self.admitted.epoch != self.seat.app().bus.access_changes()
+    }
+
+    /// Whether something was read for an audience that may not be his any more.
+    fn is_outdated(&self, occurrence: &Occurrence) -> bool {
+        matches!(occurrence.what, What::Event(_)) && !self.deleted && self.is_in_doubt()
     }
 
     /// Reads the next stretch of the log, or takes what another one has read.
-    async fn read(&mut self, at: Position) -> Result<Progress> {
+    async fn read(&mut self) -> Result<Progress> {
         let group = Arc::clone(self.group());
         if group.shared.is_personal() {
             self.replay.read_log().await?;
             return Ok(Progress::More);
         }
-        let mut bodies = group.shared.after(at, self.replay.proven_to());
+        let mut bodies = group.shared.after(self.told, self.replay.proven_to());
         if bodies.is_empty() {
             // One reads, the others wait and find what he has read.
             let mut turn = group.shared.turn().await;
-            bodies = group.shared.after(at, self.replay.proven_to());
+            bodies = group.shared.after(self.told, self.replay.proven_to());
             if bodies.is_empty() {
                 let mut run = turn.take().unwrap_or_else(|| self.begin());
                 bodies = self.read_for_all(&group, &mut run).await?;
                 *turn = Some(run);
-                drop(turn);
-                for (body, _) in &bodies {
-                    if self.say(body).await? == Progress::Done {
-                        return Ok(Progress::Done);
-                    }
-                }
-                return Ok(Progress::More);
             }
         }
-        for (body, seq) in &bodies {
-            if self.say(body).await? == Progress::Done {
+        for (body, position) in bodies {
+            if self.is_in_doubt() {
+                // What was made for the former audience may not be for him any more.
+                self.rewind();
+                return Ok(Progress::More);
+            }
+            if self.say(&body, position).await? == Progress::Done {
                 return Ok(Progress::Done);
             }
-            self.replay.told_up_to(*seq);
+            self.replay.told_up_to(position.seq);
         }
         Ok(Progress::More)
     }
 
     /// Reads a stretch of the log, up to where access must be proven, and keeps what comes of it.
-    async fn read_for_all(&mut self, group: &Group, run: &mut Run) -> Result<Vec<(Body, i64)>> {
+    async fn read_for_all(
+        &mut self,
+        group: &Group,
+        run: &mut Run,
+    ) -> Result<Vec<(Body, Position)>> {
         let generation = group.shared.generation();
-        let mut told = self.replay.position().seq;
+        let mut told = self.told.seq;
         self.replay.read_log().await?;
         let mut bodies = Vec::new();
         while let Some((occurrence, position)) = self.replay.next_to_tell() {
@@ -161,18 +190,19 @@ impl CatchUp {
             if made.personal {
                 group.shared.set_personal();
             } else {
-                group
-                    .shared
-                    .keep_read(generation, (told, &occurrence, position), &made.body);
+                let news = (told, &occurrence, position);
+                group.shared.keep_read(generation, news, &made.body);
             }
             told = position.seq;
-            let last = made.body.is_last();
-            bodies.push((made.body, position.seq));
-            if last {
-                break;
-            }
+            bodies.push((made.body, position));
         }
         Ok(bodies)
+    }
+
+    /// Goes back to what has been told in fact.
+    fn rewind(&mut self) {
+        let app = Arc::clone(self.seat.app());
+        self.replay = Replay::new(app, self.admitted.access.clone(), self.told);
     }
 
     /// Reads up to the thread's deletion.
@@ -192,25 +222,25 @@ impl CatchUp {
         make(run, occurrence, &self.admitted.recipient).await
     }
 
-    /// Proves anew that the subscriber sees the thread, and finds his group if it is another one.
+    /// Proves anew that the subscriber sees the thread.
     async fn prove(&mut self) -> Result<Progress> {
-        let at = self.replay.position();
         let thread = self.group().key.thread;
-        let Some(admitted) = self.seat.admit_again(thread, at).await? else {
+        let Some(admitted) = self.seat.admit_again(thread, self.told).await? else {
             self.deleted = true;
             return Ok(Progress::More);
         };
+        let same = admitted.access.is_staff() == self.admitted.access.is_staff();
         self.admitted = admitted;
-        if self.admitted.access.is_staff() != self.group().key.staff {
-            let fanout = &self.seat.fanout;
-            self.joining = Group::join(fanout, &self.seat, &self.admitted.access).await?;
+        if same {
+            self.replay.proven(self.admitted.access.clone());
+        } else {
+            self.rewind();
         }
-        self.replay.proven(self.admitted.access.clone());
         Ok(Progress::More)
     }
 
     fn begin(&self) -> Run {
-        begin(&self.seat, &self.admitted.recipient)
+        self.group().begin(&self.seat, &self.admitted.recipient)
     }
 
     fn group(&self) -> &Arc<Group> {

@@ -15,7 +15,7 @@ use crate::db::events;
 use crate::error::{Error, Result};
 use crate::fanout::group::{Group, Late, Member};
 use crate::fanout::outbox::{Body, Payload};
-use crate::fanout::run::{Document, Executed, Recipient, Run};
+use crate::fanout::run::{Executed, Recipient, Run};
 use crate::fanout::seat::{Admitted, Seat};
 use crate::ids::{Ref, ThreadId};
 use crate::live::cursor::Position;
@@ -81,13 +81,17 @@ impl Group {
     ) {
         let made = match self.anyone(occurrence, position) {
             Some(member) => {
-                let run = run_for(runs, 0, &member);
-                let made = make(run, occurrence, &member.recipient).await;
+                if runs.is_empty() {
+                    runs.push(self.begin(&member.seat, &member.recipient));
+                }
+                let made = make(&mut runs[0], occurrence, &member.recipient).await;
                 if made.body.is_last() {
                     return self.dismiss(&made.body);
                 }
                 if made.personal {
-                    return self.deliver_each(runs, (occurrence, position), member, made).await;
+                    return self
+                        .deliver_each(runs, (occurrence, position), member, made)
+                        .await;
                 }
                 self.shared.keep(occurrence, position, &made.body);
                 Some(made.body)
@@ -117,6 +121,9 @@ impl Group {
         first: Member,
         made: Made,
     ) {
+        while runs.len() < AT_ONCE {
+            runs.push(self.begin(&first.seat, &first.recipient));
+        }
         let mut bodies = HashMap::from([(first.seat.number, made.body)]);
         let mut missing = self.members(|member| {
             member.seat.number != first.seat.number && member.wants(occurrence, position)
@@ -132,6 +139,11 @@ impl Group {
                 Err(joined) => missing = joined,
             }
         }
+    }
+
+    /// Begins to execute what the members are told.
+    pub(in crate::fanout) fn begin(&self, seat: &Seat, to: &Recipient) -> Run {
+        Run::new(self.app(), &self.plan, &seat.credential, to)
     }
 
     /// Lets those for whom there was no room read the log at their own pace.
@@ -200,7 +212,9 @@ impl Group {
             Err(error) => {
                 self.leave(&member.seat);
                 let seat = Arc::clone(&member.seat);
-                self.fanout.tasks.spawn(async move { seat.fail(error).await });
+                self.fanout
+                    .tasks
+                    .spawn(async move { seat.fail(error).await });
             }
         }
     }
@@ -234,11 +248,7 @@ impl Seat {
     }
 
     /// Whether the thread was deleted before the subscriber lost it.
-    async fn may_hear_of_deletion(
-        &self,
-        thread: ThreadId,
-        at: Position,
-    ) -> Result<bool> {
+    async fn may_hear_of_deletion(&self, thread: ThreadId, at: Position) -> Result<bool> {
         let viewer = auth::viewer(self.app(), &self.credential).await?;
         let mut conn = self.app().conn().await?;
         let reaches = |id| viewer.key_reaches(id) || viewer.role_in(id).is_some();
@@ -284,15 +294,12 @@ pub(in crate::fanout) async fn make(
 
 /// Executes for each of these members, several at once.
 async fn make_each(
-    runs: &mut Vec<Run>,
+    runs: &mut [Run],
     occurrence: &Occurrence,
     members: &[Member],
 ) -> Vec<(u64, Body)> {
-    let part = members.len().div_ceil(AT_ONCE).max(1);
-    let parts: Vec<&[Member]> = members.chunks(part).collect();
-    for (index, part) in parts.iter().enumerate() {
-        run_for(runs, index, &part[0]);
-    }
+    let part = members.len().div_ceil(runs.len()).max(1);
+    let parts = members.chunks(part);
     let made = runs.iter_mut().zip(parts).map(|(run, part)| async move {
         let mut made = Vec::with_capacity(part.len());
         for member in part {
@@ -303,18 +310,4 @@ async fn make_each(
     });
     let made = futures_util::future::join_all(made).await;
     made.into_iter().flatten().collect()
-}
-
-/// One of the group's executions, begun if it was not.
-fn run_for<'a>(runs: &'a mut Vec<Run>, index: usize, first: &Member) -> &'a mut Run {
-    while runs.len() <= index {
-        runs.push(begin(&first.seat, &first.recipient));
-    }
-    &mut runs[index]
-}
-
-/// Begins to execute a subscriber's document.
-pub(in crate::fanout) fn begin(seat: &Seat, to: &Recipient) -> Run {
-    let document: &Document = &seat.document;
-    Run::new(seat.app(), document, &seat.credential, to)
 }

@@ -16,7 +16,7 @@ use crate::db::access::ThreadAccess;
 use crate::error::Result as Outcome;
 use crate::fanout::Fanout;
 use crate::fanout::outbox::{Body, Pushed};
-use crate::fanout::run::Recipient;
+use crate::fanout::run::{Plan, Recipient};
 use crate::fanout::seat::{Admitted, Seat};
 use crate::fanout::shared::Shared;
 use crate::ids::ThreadId;
@@ -30,7 +30,7 @@ pub(in crate::fanout) struct Key {
     pub thread: ThreadId,
     /// The audience: those who read private notes, or the others.
     pub staff: bool,
-    /// The document, as `Document::digest` has it.
+    /// What is executed, as `Plan::digest` has it.
     pub digest: [u8; 32],
 }
 
@@ -38,6 +38,8 @@ pub(in crate::fanout) struct Key {
 pub(in crate::fanout) struct Group {
     pub fanout: Arc<Fanout>,
     pub key: Key,
+    /// What is executed; of the first member, and the same for all.
+    pub plan: Arc<Plan>,
     state: Mutex<State>,
     /// Set once it listens.
     opened: OnceCell<()>,
@@ -99,25 +101,22 @@ impl Group {
     /// The group of a subscriber, which listens from now on if it did not.
     pub async fn join(
         fanout: &Arc<Fanout>,
-        seat: &Arc<Seat>,
+        plan: &Arc<Plan>,
         access: &ThreadAccess,
     ) -> Outcome<Joining> {
         let key = Key {
             thread: access.thread().id,
             staff: access.is_staff(),
-            digest: seat.document.digest,
+            digest: plan.digest,
         };
-        let joining = Self::enter(fanout, key);
+        let joining = Self::enter(fanout, key, plan);
         let group = &joining.0;
-        group
-            .opened
-            .get_or_try_init(|| group.open(access))
-            .await?;
+        group.opened.get_or_try_init(|| group.open(access)).await?;
         Ok(joining)
     }
 
     /// Keeps the group of this key open, or makes it.
-    fn enter(fanout: &Arc<Fanout>, key: Key) -> Joining {
+    fn enter(fanout: &Arc<Fanout>, key: Key, plan: &Arc<Plan>) -> Joining {
         let mut groups = fanout.groups();
         // A group is closed under this lock, so one that is found is open.
         let group = match groups.entry(key) {
@@ -126,6 +125,7 @@ impl Group {
                 let group = Arc::new(Self {
                     fanout: Arc::clone(fanout),
                     key,
+                    plan: Arc::clone(plan),
                     state: Mutex::default(),
                     opened: OnceCell::new(),
                     closed: CancellationToken::new(),

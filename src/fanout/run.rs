@@ -3,8 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{Request, Response, Variables};
+use async_graphql::{Request, Response};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -18,27 +17,26 @@ use crate::graphql::context::{Asking, Session, Target};
 use crate::graphql::rounds::Rounds;
 use crate::live::replay::Occurrence;
 
-/// The document of a subscription, parsed and within the limits.
-pub struct Document {
-    /// What executes it.
-    pub schema: BobbinSchema,
-    /// It.
-    pub parsed: Arc<ExecutableDocument>,
-    /// Which of its operations.
-    pub operation_name: Option<String>,
-    /// The values of its variables.
-    pub variables: Variables,
-    /// Subscribers with the same one are told the same: a hash of the document, the operation
-    /// and the variables that are not about where the subscriber stands.
+/// What is executed for a subscription.
+pub struct Plan {
+    schema: BobbinSchema,
+    request: Box<dyn Fn() -> Request + Send + Sync>,
+    /// Subscribers with the same one are told the same.
     pub digest: [u8; 32],
 }
 
-impl Document {
-    fn request(&self) -> Request {
-        let mut request = Request::new("").variables(self.variables.clone());
-        request.operation_name.clone_from(&self.operation_name);
-        request.set_parsed_query(ExecutableDocument::clone(&self.parsed));
-        request
+impl Plan {
+    /// For a document that is parsed and within the limits, which `request` asks for.
+    pub fn new(
+        schema: BobbinSchema,
+        digest: [u8; 32],
+        request: impl Fn() -> Request + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            schema,
+            request: Box::new(request),
+            digest,
+        }
     }
 
     /// What it wants to follow; else the answer that it ends with, if there is one.
@@ -49,7 +47,7 @@ impl Document {
     ) -> Result<Target, Option<Box<Response>>> {
         let target = Arc::new(OnceLock::new());
         let asking = Asking::new(Arc::clone(app), Some(session)).asked(Arc::clone(&target));
-        let mut answers = self.schema.execute_stream(self.request().data(asking));
+        let mut answers = self.schema.execute_stream((self.request)().data(asking));
         let answer = answers.next().await;
         drop(answers);
         match (target.get(), answer) {
@@ -98,7 +96,7 @@ pub struct Run {
 
 impl Run {
     /// Begins with the first of those for whom it will be executed.
-    pub fn new(app: &Arc<App>, document: &Document, credential: &Credential, first: &Recipient) -> Self {
+    pub fn new(app: &Arc<App>, plan: &Plan, credential: &Credential, first: &Recipient) -> Self {
         let present = Present::new(Arc::clone(&first.viewer));
         let session = Session {
             credential: credential.clone(),
@@ -110,9 +108,9 @@ impl Run {
         Self {
             present,
             occurrences,
-            answers: document
+            answers: plan
                 .schema
-                .execute_stream(document.request().data(asking))
+                .execute_stream((plan.request)().data(asking))
                 .boxed(),
             rounds,
         }

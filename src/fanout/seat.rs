@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fanout::Fanout;
 use crate::fanout::group::{Group, Joining};
 use crate::fanout::outbox::{Body, Lane, Outbox, Pushed};
-use crate::fanout::run::{Document, Recipient};
+use crate::fanout::run::{Plan, Recipient};
 use crate::graphql::answer::{refused, written_errors};
 use crate::graphql::context::{Session, Target};
 use crate::ids::{Ref, ThreadId};
@@ -25,7 +25,6 @@ pub struct Seat {
     /// What tells it from all others of this process.
     pub(in crate::fanout) number: u64,
     pub(in crate::fanout) fanout: Arc<Fanout>,
-    pub(in crate::fanout) document: Arc<Document>,
     pub(in crate::fanout) credential: Arc<Credential>,
     outbox: Arc<Outbox>,
     lane: Arc<Lane>,
@@ -52,10 +51,9 @@ pub(in crate::fanout) struct Admitted {
 }
 
 impl Seat {
-    /// For a document, whose results go into an operation's lane of an outbox.
+    /// Whose results go into an operation's lane of an outbox.
     pub fn new(
         fanout: &Arc<Fanout>,
-        document: Document,
         credential: Arc<Credential>,
         outbox: Arc<Outbox>,
         lane: Arc<Lane>,
@@ -63,7 +61,6 @@ impl Seat {
         let seat = Arc::new(Self {
             number: fanout.seats.fetch_add(1, Ordering::Relaxed),
             fanout: Arc::clone(fanout),
-            document: Arc::new(document),
             credential,
             outbox,
             lane,
@@ -77,6 +74,7 @@ impl Seat {
     /// own cursor.
     pub async fn take(
         self: &Arc<Self>,
+        plan: Plan,
         resume: Option<String>,
         started: impl FnOnce() + Send,
     ) {
@@ -89,10 +87,10 @@ impl Seat {
             credential: Credential::clone(&self.credential),
             viewer: Present::new(viewer),
         };
-        match self.document.target(&app, session).await {
+        match plan.target(&app, session).await {
             Ok(Target::Thread(thread, after)) => {
                 let after = resume.or(after);
-                match self.begin(&thread, after).await {
+                match self.begin(plan, &thread, after).await {
                     Ok((replay, admitted, joining)) => {
                         started();
                         Arc::clone(self).catch_up(replay, admitted, joining).await;
@@ -110,6 +108,7 @@ impl Seat {
     /// Proves that the subscriber sees the thread, and finds his group and where he stands.
     async fn begin(
         self: &Arc<Self>,
+        plan: Plan,
         thread: &Ref<ThreadId>,
         after: Option<String>,
     ) -> Result<(Replay, Admitted, Joining)> {
@@ -125,7 +124,7 @@ impl Seat {
             Some(cursor) => replay.behind(&cursor),
             None => replay,
         };
-        let joining = Group::join(&self.fanout, self, &admitted.access).await?;
+        let joining = Group::join(&self.fanout, &Arc::new(plan), &admitted.access).await?;
         Ok((replay, admitted, joining))
     }
 

@@ -63,9 +63,9 @@ impl Shared {
         self.turn.lock().await
     }
 
-    /// What follows a position, as far as it is kept: each with the number of its event. Only for
+    /// What follows a position, as far as it is kept: each with the position behind it. Only for
     /// those who were proven to see the thread up to `proven`.
-    pub fn after(&self, at: Position, proven: i64) -> Vec<(Body, i64)> {
+    pub fn after(&self, at: Position, proven: i64) -> Vec<(Body, Position)> {
         let kept = self.kept();
         let mut told = at.seq;
         let mut found = Vec::new();
@@ -76,7 +76,8 @@ impl Shared {
             if !(follows && lasts && proven) || found.len() == AT_ONCE {
                 break;
             }
-            found.push((Body::Event(Arc::clone(&result.payload)), *seq));
+            let behind = Position { seq: *seq, ..at };
+            found.push((Body::Event(Arc::clone(&result.payload)), behind));
             told = *seq;
         }
         found
@@ -126,11 +127,7 @@ impl Shared {
 }
 
 impl Kept {
-    fn insert(
-        &mut self,
-        (after, occurrence, position): (i64, &Occurrence, Position),
-        body: &Body,
-    ) {
+    fn insert(&mut self, (after, occurrence, position): (i64, &Occurrence, Position), body: &Body) {
         let (What::Event(event), Body::Event(payload)) = (&occurrence.what, body) else {
             return;
         };

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
-use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 
 use crate::app::App;
@@ -103,7 +104,7 @@ pub trait Ask {
     fn batch(&self) -> Result<&DataLoader<Batch>>;
 
     /// What happens to a target, as it comes to this request.
-    fn follow(&self, target: Target) -> impl Stream<Item = Occurrence> + Send + use<Self>;
+    fn follow(&self, target: Target) -> BoxStream<'static, Occurrence>;
 }
 
 impl Ask for Context<'_> {
@@ -129,7 +130,7 @@ impl Ask for Context<'_> {
             .ok_or_else(|| Error::Unauthenticated("a credential is required".to_owned()))
     }
 
-    fn follow(&self, target: Target) -> impl Stream<Item = Occurrence> + Send + use<> {
+    fn follow(&self, target: Target) -> BoxStream<'static, Occurrence> {
         let occurrences = match &asking(self).source {
             Source::None => None,
             Source::Asked(asked) => {
@@ -144,6 +145,7 @@ impl Ask for Context<'_> {
             let next = occurrences.recv().await?;
             Some((next, Some(occurrences)))
         })
+        .boxed()
     }
 }
 

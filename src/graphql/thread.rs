@@ -3,8 +3,8 @@
 use async_graphql::{Context, Description, ID, Object};
 use uuid::Uuid;
 
-use crate::db::access::find::{self, Again};
 use crate::db::access::ThreadAccess;
+use crate::db::access::find::{self, Again};
 use crate::db::message_list::{self, Pick};
 use crate::db::page::{List, PageArgs};
 use crate::error::{Error, Result};

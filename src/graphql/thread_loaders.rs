@@ -205,6 +205,10 @@ impl Loader<MarksOf> for Batch {
     }
 }
 
+#[expect(
+    clippy::mutable_key_type,
+    reason = "keys are compared by the thread's id, which does not change"
+)]
 impl Loader<PickOf> for Batch {
     type Value = Arc<Message>;
     type Error = Error;
@@ -224,6 +228,10 @@ impl Loader<PickOf> for Batch {
     }
 }
 
+#[expect(
+    clippy::mutable_key_type,
+    reason = "keys are compared by the thread's id, which does not change"
+)]
 impl Loader<MessagesIn> for Batch {
     type Value = Slice<Message>;
     type Error = Error;

@@ -25,6 +25,7 @@ use crate::http::websocket;
 #[serde(rename_all = "camelCase")]
 struct GetParams {
     query: Option<String>,
+    document_id: Option<String>,
     operation_name: Option<String>,
     variables: Option<String>,
     extensions: Option<String>,
@@ -137,6 +138,7 @@ fn read_url(uri: &axum::http::Uri) -> Result<Params, Box<Response>> {
     };
     let params = Params {
         query: params.query,
+        document_id: params.document_id,
         operation_name: params.operation_name.filter(|name| !name.is_empty()),
         variables: object("variables", params.variables)?,
         extensions: object("extensions", params.extensions)?,
@@ -178,11 +180,7 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params,
 }
 
 fn check(params: Params) -> Result<Params, Box<Response>> {
-    if params
-        .query
-        .as_ref()
-        .is_none_or(|query| query.trim().is_empty())
-    {
+    if params.is_unnamed() {
         return Err(bad_request("query is required"));
     }
     Ok(params)

@@ -6,6 +6,8 @@ mod negotiation;
 
 mod limits;
 
+mod documents;
+
 mod operation;
 
 mod graphql;
@@ -32,6 +34,7 @@ use crate::config::Mode;
 use crate::db::pool;
 use crate::fanout::Fanout;
 use crate::graphql::BobbinSchema;
+use crate::http::documents::Documents;
 use crate::http::limits::Limits;
 
 /// How long the end of the server waits for sockets and writes.
@@ -44,6 +47,7 @@ struct Server {
     schema: BobbinSchema,
     limits: Arc<Limits>,
     fanout: Arc<Fanout>,
+    documents: Arc<Documents>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -83,7 +87,8 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
 pub fn router(app: Arc<App>) -> Router {
     let fanout = Fanout::new(Arc::clone(&app));
     let schema = operation::schema(&app);
-    let limits = Arc::new(Limits::new(&schema.sdl(), app.settings.max_complexity));
+    let limits = Arc::new(Limits::new(&schema.sdl(), &app.settings));
+    let documents = Arc::new(Documents::new(Arc::clone(&app)));
     let cors = cors(&app);
     Router::new()
         .route("/", get(Redirect::temporary("/graphiql")))
@@ -99,6 +104,7 @@ pub fn router(app: Arc<App>) -> Router {
             app,
             schema,
             limits,
+            documents,
         })
 }
 

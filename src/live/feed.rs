@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::db::access::find::{self, Again};
 use crate::db::access::ThreadAccess;
+use crate::db::access::find::{self, Again};
 use crate::db::watermark;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -77,7 +77,7 @@ impl Feed {
     /// and goes on from the log.
     pub async fn next(&mut self) -> Option<Step> {
         loop {
-            if let Some(step) = self.replay.next() {
+            if let Some(step) = self.replay.take_step() {
                 return Some(step);
             }
             if self.replay.has_ended() {
@@ -107,7 +107,10 @@ impl Feed {
         if self.behind {
             return self.read_log().await;
         }
-        let alarm = [self.hold_until, self.moves_due].into_iter().flatten().min();
+        let alarm = [self.hold_until, self.moves_due]
+            .into_iter()
+            .flatten()
+            .min();
         let signal = tokio::select! {
             signal = self.listener.recv() => signal,
             () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
@@ -118,7 +121,8 @@ impl Feed {
             Ok(Signal::Event(event)) => self.receive(event).await?,
             Ok(Signal::Written(seq)) => self.behind |= seq > self.position().seq,
             Ok(Signal::Seen) => {
-                self.moves_due.get_or_insert_with(|| Instant::now() + GATHER);
+                self.moves_due
+                    .get_or_insert_with(|| Instant::now() + GATHER);
             }
             Ok(Signal::AccessChanged(subject)) => self.replay.doubt(Whose::Subject(subject)),
             // The bus has dropped what this subscriber was too slow for. The log has it.

@@ -134,7 +134,7 @@ impl Replay {
     }
 
     /// What is to be done next; none until more is read.
-    pub fn next(&mut self) -> Option<Step> {
+    pub fn take_step(&mut self) -> Option<Step> {
         self.queue.pop_front()
     }
 
@@ -221,7 +221,11 @@ impl Replay {
         }
         if event.seq > self.proven {
             match &event.fact {
-                Fact::ParticipantRemoved(user) => self.queue.push_back(Step::prove(*user)),
+                Fact::ParticipantRemoved(user) => {
+                    // Who moves a thread also removes from it who cannot go along.
+                    self.read_thread().await?;
+                    self.queue.push_back(Step::prove(*user));
+                }
                 Fact::ThreadUpdated => self.read_thread().await?,
                 _ => {}
             }

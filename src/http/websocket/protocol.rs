@@ -151,7 +151,15 @@ pub fn message(name: &str, body: &Body) -> Option<Utf8Bytes> {
         Body::Restart => return None,
     };
     // One allocation of the right size: this is done once a delivery.
-    let parts = [r#"{"id":"#, name, r#","type":""#, kind, r#"","payload":"#, payload, "}"];
+    let parts = [
+        r#"{"id":"#,
+        name,
+        r#","type":""#,
+        kind,
+        r#"","payload":"#,
+        payload,
+        "}",
+    ];
     Some(parts.concat().into())
 }
 

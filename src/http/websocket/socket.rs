@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use axum::extract::ws::{Message, WebSocket};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
@@ -259,18 +259,23 @@ impl Socket {
             Err(answer) => {
                 let errors = Body::Errors(written_errors(&answer).into());
                 let lane = Arc::clone(&lane);
-                self.tasks
-                    .spawn(async move { drop(outbox.send(&lane, &errors).await) })
+                self.tasks.spawn(async move {
+                    outbox.send(&lane, &errors).await;
+                })
             }
             Ok(operation) if operation.kind == OperationType::Subscription => {
                 let (started, starting) = oneshot::channel();
                 self.starting = Some(starting);
-                let document = operation.into_document(&server.schema);
+                let plan = operation.into_plan(&server.schema);
                 let (fanout, lane) = (&server.fanout, Arc::clone(&lane));
-                let (seat, member) = Seat::new(fanout, document, credential, outbox, lane);
+                let (seat, member) = Seat::new(fanout, credential, outbox, lane);
                 membership = Some(member);
                 self.tasks.spawn(async move {
-                    seat.take(None, move || drop(started.send(()))).await;
+                    let started = move || {
+                        // The socket may have gone.
+                        let _ = started.send(());
+                    };
+                    seat.take(plan, None, started).await;
                 })
             }
             Ok(operation) => {
@@ -333,10 +338,7 @@ impl Socket {
 }
 
 /// What a write leads to, if it does not take longer than a client may let us wait.
-async fn in_time<T>(
-    limit: Duration,
-    write: impl Future<Output = T>,
-) -> Result<T, Option<Closing>> {
+async fn in_time<T>(limit: Duration, write: impl Future<Output = T>) -> Result<T, Option<Closing>> {
     let written = tokio::time::timeout(limit, write).await;
     written.map_err(|_| Some(Closing::slow_consumer()))
 }

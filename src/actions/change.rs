@@ -198,10 +198,12 @@ impl Change {
         if (former.organization_id, former.access) == now {
             return;
         }
-        let taking = self
-            .told
-            .iter_mut()
-            .filter(|event| event.fact.changes_access());
+        let taking = self.told.iter_mut().filter(|event| {
+            matches!(
+                event.fact,
+                Fact::ThreadUpdated | Fact::ParticipantRemoved(_)
+            )
+        });
         for event in taking {
             event.former = Some(former);
         }

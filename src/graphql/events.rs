@@ -12,14 +12,14 @@ use crate::db::enums::Mark;
 use crate::db::message as db;
 use crate::error::{Error, Result};
 use crate::event::{Appended, Event, Fact};
-use crate::graphql::context::Ask;
+use crate::graphql::context::{Ask, Target, Told};
 use crate::graphql::message::Message;
 use crate::graphql::scalars::DateTime;
 use crate::graphql::thread::{self, Thread};
 use crate::graphql::user::{self, User};
 use crate::ids::{Ref, ThreadId, UserId};
-use crate::live::feed::{Feed, Occurrence, What};
-use crate::live::viewer::{self, ViewerFeed};
+use crate::live::replay::{Occurrence, What};
+use crate::live::viewer;
 
 /// What all events have in common.
 struct Common {
@@ -269,17 +269,25 @@ pub enum ThreadEvent {
     ResyncRequired(ResyncRequired),
 }
 
+impl From<Told> for ThreadEvent {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::OfThread(occurrence) => occurrence.into(),
+            Told::OfEverything(occurrence) => occurrence.into(),
+        }
+    }
+}
+
 impl From<Occurrence> for ThreadEvent {
     fn from(occurrence: Occurrence) -> Self {
         let Occurrence {
             what,
-            position,
+            cursor,
             at,
             access,
         } = occurrence;
-        let thread = access.thread().id;
         let common = Common {
-            cursor: position.encode(thread).into(),
+            cursor,
             at: DateTime(at),
             actor: None,
             access: Some(access),
@@ -391,18 +399,10 @@ impl Subscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The thread's id or externalId.")] thread_id: ID,
         #[graphql(desc = "The cursor of an event, or of the thread.")] after: Option<String>,
-    ) -> Result<impl Stream<Item = Result<ThreadEvent>> + use<>> {
-        let session = ctx.session()?;
-        let feed = Feed::open(
-            Arc::clone(ctx.app()),
-            session.credential.clone(),
-            session.viewer.clone(),
-            &Ref::parse(&thread_id),
-            after.as_deref(),
-        )
-        .await?;
-        ctx.say_started();
-        Ok(feed.into_stream().map(|told| told.map(ThreadEvent::from)))
+    ) -> Result<impl Stream<Item = ThreadEvent> + use<>> {
+        ctx.session()?;
+        let target = Target::Thread(Ref::parse(&thread_id), after);
+        Ok(ctx.follow(target).map(ThreadEvent::from))
     }
 
     /// What happens in every thread that the viewer sees and has not put to HIDDEN: one stream for
@@ -420,16 +420,8 @@ impl Subscription {
         #[graphql(desc = "The cursor of an event of this stream, or of the viewer.")] after: Option<
             String,
         >,
-    ) -> Result<impl Stream<Item = Result<ThreadEvent>> + use<>> {
-        let session = ctx.session()?;
-        let feed = ViewerFeed::open(
-            Arc::clone(ctx.app()),
-            session.credential.clone(),
-            session.viewer.clone(),
-            after.as_deref(),
-        )
-        .await?;
-        ctx.say_started();
-        Ok(feed.into_stream().map(|told| told.map(ThreadEvent::from)))
+    ) -> Result<impl Stream<Item = ThreadEvent> + use<>> {
+        ctx.session()?;
+        Ok(ctx.follow(Target::Everything(after)).map(ThreadEvent::from))
     }
 }

@@ -7,23 +7,18 @@ pub mod telling;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::Stream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use crate::app::App;
-use crate::auth::{self, Credential, Present};
+use crate::auth::{self, Credential, Present, Viewer};
 use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::live::cursor::decode_snapshot;
+use crate::live::feed::pause;
 use crate::live::tail::Listener;
 use crate::live::viewer::replay::{Missed, Occurrence, Replay};
-
-/// How long to wait after a first failure; twice as long after each further one, up to six times.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// One viewer's feed of everything.
 pub struct ViewerFeed {
@@ -49,7 +44,7 @@ impl ViewerFeed {
         let listener = app.tail.listen(&app.bus, viewer.get().user_id());
         let now = Snapshot::now(&mut app.conn().await?).await?;
         // Rights that change after this moment are found in the log.
-        viewer.renew(auth::viewer(&app, &credential).await?);
+        viewer.renew(Arc::new(auth::viewer(&app, &credential).await?));
         let wanted = after.map(decode_snapshot);
         let start = wanted.clone().flatten().unwrap_or_else(|| now.clone());
         let mut feed = Self {
@@ -67,15 +62,18 @@ impl ViewerFeed {
         Ok(feed)
     }
 
-    /// Everything that it tells; ends with an error when the viewer loses his rights altogether.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Occurrence>> + Send {
-        futures_util::stream::unfold(self, async |mut feed| {
-            let next = feed.next().await?;
-            Some((next, feed))
-        })
+    /// Who the viewer is at this moment.
+    pub fn viewer(&self) -> Arc<Viewer> {
+        self.replay.viewer()
     }
 
-    async fn next(&mut self) -> Option<Result<Occurrence>> {
+    /// Whether there is nothing to tell right now.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && !self.behind
+    }
+
+    /// The next thing to tell; an error, the last, when the viewer loses his rights altogether.
+    pub async fn next(&mut self) -> Option<Result<Occurrence>> {
         loop {
             if let Some(occurrence) = self.queue.pop_front() {
                 return Some(Ok(occurrence));
@@ -122,11 +120,8 @@ impl ViewerFeed {
     /// Waits a while after a failure, which mostly is the database's absence, and goes on from
     /// the log: nothing that was not told counts as told.
     async fn recover(&mut self) {
-        // Many feeds fail at once; they do not all come back at once.
-        let spread = Duration::from_millis(u64::from(Uuid::now_v7().as_fields().3[7]));
-        let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(5)) + spread;
+        sleep(pause(self.failures)).await;
         self.failures += 1;
-        sleep(wait).await;
         self.behind = true;
     }
 }

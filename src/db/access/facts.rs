@@ -10,7 +10,7 @@ use diesel::sql_types::{Array, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::auth::Viewer;
-use crate::db::access::{ThreadAccess, thread_columns};
+use crate::db::access::{Eyes, ThreadAccess, thread_columns};
 use crate::db::deleted_thread::{self, DeletedThread};
 use crate::db::enums::{Access, Role};
 use crate::db::pool::Conn;
@@ -87,10 +87,13 @@ impl Facts {
         let user = viewer.user_id();
         let takes_part = user.is_some_and(|user| known.participants.contains(&user));
         sees(viewer, organization, known.thread.access, takes_part).then(|| ThreadAccess {
-            role: viewer.role_in(organization),
-            who: viewer.who,
+            eyes: Eyes {
+                who: viewer.who,
+                role: viewer.role_in(organization),
+            },
             thread: Arc::clone(&known.thread),
             oldest_running: known.oldest_running,
+            witness: None,
         })
     }
 

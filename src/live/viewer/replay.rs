@@ -59,6 +59,11 @@ impl Replay {
         }
     }
 
+    /// Who the viewer is at this moment.
+    pub fn viewer(&self) -> Arc<Viewer> {
+        self.viewer.get()
+    }
+
     /// Reads the next stretch of what the viewer missed.
     pub async fn next(&mut self) -> Result<Missed> {
         let mut conn = self.app.conn().await?;
@@ -155,7 +160,7 @@ impl Replay {
     async fn renew(&mut self, reading: Reading) -> Result<Missed> {
         let viewer = auth::viewer(&self.app, &self.credential).await?;
         let belongs_nowhere = !viewer.is_key() && viewer.memberships.is_empty();
-        self.viewer.renew(viewer);
+        self.viewer.renew(Arc::new(viewer));
         if belongs_nowhere {
             return Err(Error::NotFound("organization"));
         }

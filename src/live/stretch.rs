@@ -175,38 +175,49 @@ fn in_order(
     told.sort_by_key(|(xid, what)| (what.thread(), what.place(), *xid));
     // An event comes no earlier than those before it in its thread, whichever transaction got
     // its number first; a move no earlier than what was seen.
-    let mut turns: Vec<(i64, ThreadId, (i64, bool), i64, Happening)> = Vec::new();
+    let mut turns: Vec<Turn> = Vec::with_capacity(told.len());
     let (mut thread, mut newest) = (None, 0);
     for (xid, what) in told {
         if thread.replace(what.thread()) != Some(what.thread()) {
             newest = 0;
         }
-        let turn = newest.max(xid);
+        let at = newest.max(xid);
         if matches!(what, Happening::Event(_)) {
-            newest = turn;
+            newest = at;
         }
-        turns.push((turn, what.thread(), what.place(), xid, what));
+        turns.push(Turn { at, xid, what });
     }
-    turns.sort_by_key(|(turn, thread, place, xid, _)| (*turn, *thread, *place, *xid));
+    turns.sort_by_key(|turn| (turn.at, turn.what.thread(), turn.what.place(), turn.xid));
     // Behind each entry everything is told but for the transactions of those that follow.
     let mut bound = end;
     let mut bounds: Vec<i64> = Vec::with_capacity(turns.len());
-    for (_, _, _, xid, _) in turns.iter().rev() {
+    for turn in turns.iter().rev() {
         bounds.push(bound);
-        bound = bound.min(*xid);
+        bound = bound.min(turn.xid);
     }
     let mut last: Option<(i64, Arc<str>)> = None;
-    let cursors = bounds.into_iter().rev().map(|bound| match &last {
+    let mut cursor = |bound: i64| match &last {
         Some((known, cursor)) if *known == bound => Arc::clone(cursor),
         _ => {
             let cursor: Arc<str> = encode_snapshot(&before.towards(now, bound)).into();
             last = Some((bound, Arc::clone(&cursor)));
             cursor
         }
-    });
-    let cursors: Vec<Arc<str>> = cursors.collect();
-    let entries = turns.into_iter().zip(cursors);
+    };
+    let entries = turns.into_iter().zip(bounds.into_iter().rev());
     entries
-        .map(|((_, _, _, xid, what), cursor)| Entry { what, xid, cursor })
+        .map(|(turn, bound)| Entry {
+            what: turn.what,
+            xid: turn.xid,
+            cursor: cursor(bound),
+        })
         .collect()
+}
+
+/// When something is told.
+struct Turn {
+    /// No earlier than what transactions below this one did.
+    at: i64,
+    xid: i64,
+    what: Happening,
 }

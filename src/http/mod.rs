@@ -8,7 +8,13 @@ mod limits;
 
 mod documents;
 
+mod rates;
+
+mod credential;
+
 mod operation;
+
+mod asked;
 
 mod graphql;
 
@@ -35,6 +41,7 @@ use crate::db::pool;
 use crate::graphql::BobbinSchema;
 use crate::http::documents::Documents;
 use crate::http::limits::Limits;
+use crate::http::rates::Rates;
 
 /// How long the end of the server waits for sockets and writes.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -46,6 +53,7 @@ struct Server {
     schema: BobbinSchema,
     limits: Arc<Limits>,
     documents: Arc<Documents>,
+    rates: Arc<Rates>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -86,6 +94,7 @@ pub fn router(app: Arc<App>) -> Router {
     let schema = operation::schema(&app);
     let limits = Arc::new(Limits::new(&schema.sdl(), &app.settings));
     let documents = Arc::new(Documents::new(Arc::clone(&app)));
+    let rates = Arc::new(Rates::new(&app.settings));
     let cors = cors(&app);
     Router::new()
         .route("/", get(Redirect::temporary("/graphiql")))
@@ -94,6 +103,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/{*path}", get(asset))
         .route("/healthz", get("ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .fallback(not_found)
         .layer(cors)
         .with_state(Server {
@@ -101,12 +111,15 @@ pub fn router(app: Arc<App>) -> Router {
             schema,
             limits,
             documents,
+            rates,
         })
 }
 
-/// Which other origins' pages may call. Credentials are headers, never cookies, so a page has
-/// only what its user gave it.
+/// Which other origins' pages may call. Those that are listed by name may also use the cookie;
+/// any other page has only the credential that its user gave it.
 fn cors(app: &App) -> CorsLayer {
+    let listed = app.settings.cors_origins.as_deref();
+    let by_name = listed.is_some_and(|list| list.trim() != "*");
     let origins = match (&app.settings.cors_origins, app.mode) {
         (Some(list), _) if list.trim() == "*" => AllowOrigin::any(),
         (Some(list), _) => AllowOrigin::list(
@@ -120,6 +133,8 @@ fn cors(app: &App) -> CorsLayer {
         .allow_origin(origins)
         .allow_methods([axum::http::Method::GET, axum::http::Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+        .allow_credentials(by_name)
+        .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_secs(3600))
 }
 
@@ -162,6 +177,18 @@ async fn ready(State(server): State<Server>) -> Response {
         Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "migrations are missing\n").into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n").into_response(),
     }
+}
+
+/// What is counted, without a credential: Prometheus has none. An operator who does not want
+/// that closes the path at the proxy, or turns it off.
+async fn metrics(State(server): State<Server>) -> Response {
+    let app = &server.app;
+    if !app.settings.metrics {
+        return not_found().await;
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = app.metrics.render(pool::state(&app.pool));
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 async fn not_found() -> Response {

@@ -1,6 +1,7 @@
 //! One operation, whatever it came by: parsed, executed within its limits, answered.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
@@ -21,6 +22,7 @@ use crate::http::Server;
 use crate::http::documents::{Absence, Document};
 use crate::http::limits::{Excess, Variables};
 use crate::http::negotiation::is_request_error;
+use crate::metrics::Kind;
 
 /// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
 /// specification.
@@ -81,6 +83,10 @@ pub fn schema(app: &App) -> BobbinSchema {
 impl Operation {
     /// Parses a document and finds the operation that is meant.
     pub fn parse(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
+        Self::read(server, params).inspect_err(|answer| count(&server.app, answer))
+    }
+
+    fn read(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
         let document = server
             .documents
             .find(&params)
@@ -135,6 +141,7 @@ impl Operation {
 
     /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
     pub async fn execute(self, app: &Arc<App>, schema: &BobbinSchema, asking: Asking) -> Answer {
+        let began = Instant::now();
         let mutates = self.kind == OperationType::Mutation;
         let rounds = asking.rounds();
         let request = self.request(asking);
@@ -147,11 +154,15 @@ impl Operation {
             let work = rounds.during(schema.execute(request));
             tokio::time::timeout(limit, async { Ok(work.await) }).await
         };
-        match answer {
+        let answer = match answer {
             Ok(Ok(answer)) => finished(answer),
             Ok(Err(error)) => refused(error),
             Err(_) => failed("TIMEOUT", "the operation took too long"),
-        }
+        };
+        let kind = if mutates { Kind::Mutation } else { Kind::Query };
+        app.metrics.operated(kind, began.elapsed());
+        count(app, &answer);
+        answer
     }
 }
 
@@ -168,6 +179,21 @@ pub fn finished(mut answer: Answer) -> Answer {
     answer
 }
 
+/// Counts the errors of an answer. Reading and executing an operation do so by themselves; this
+/// is for answers that come about otherwise.
+pub fn count(app: &App, answer: &Answer) {
+    for error in &answer.errors {
+        let extensions = error.extensions.as_ref();
+        if let Some(Value::String(code)) = extensions.and_then(|all| all.get("code")) {
+            app.metrics.failed(code);
+        }
+    }
+}
+
+/// The code of an answer that is the transport's own; goes along with it to be counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused(pub &'static str);
+
 /// The answer to what could not be executed.
 pub fn refused(error: Error) -> Answer {
     let error = async_graphql::Error::from(error);
@@ -178,10 +204,12 @@ pub fn refused(error: Error) -> Answer {
 }
 
 /// The answer of the transport itself, outside any operation.
-pub fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+pub fn refusal(status: StatusCode, code: &'static str, message: &str) -> Response {
     let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+    let mut response = (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response();
+    response.extensions_mut().insert(Refused(code));
+    response
 }
 
 /// An answer as it is written: without `data` if nothing was executed.

@@ -11,6 +11,7 @@ use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
+use crate::metrics::Metrics;
 use crate::trusted::Trusted;
 
 /// The running server, as its parts see it.
@@ -25,6 +26,8 @@ pub struct App {
     pub bus: Arc<Bus>,
     /// What verifies tokens.
     pub keys: Keys,
+    /// What the server counts of itself.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// Work that runs to its end even if its client hangs up; the end of the server waits for it.
@@ -48,6 +51,7 @@ impl App {
             pool,
             bus: Arc::default(),
             keys,
+            metrics: Metrics::default(),
             clock: Clock,
             writes: TaskTracker::new(),
             sockets: TaskTracker::new(),

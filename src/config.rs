@@ -198,6 +198,26 @@ pub struct Settings {
     /// A JSON manifest of the documents that alone are executed [default: any document is].
     #[arg(long, env = "BOBBIN_TRUSTED_DOCUMENTS", global = true)]
     pub trusted_documents: Option<PathBuf>,
+    /// Most WebSockets and streams that are open at once on this server.
+    #[arg(long, env = "BOBBIN_MAX_SOCKETS", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_sockets: u32,
+    /// Most WebSockets and streams that one viewer has open at once.
+    #[arg(long, env = "BOBBIN_MAX_SOCKETS_PER_VIEWER", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_sockets_per_viewer: u32,
+    /// Most new WebSockets a second from an address, ten times as many at once; 0: any number.
+    /// This machine itself is not counted.
+    #[arg(long, env = "BOBBIN_MAX_CONNECTION_RATE", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=1_000_000), global = true)]
+    pub max_connection_rate: u32,
+    /// Most operations a second of a viewer, ten times as many at once; 0: any number.
+    #[arg(long, env = "BOBBIN_MAX_OPERATION_RATE", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=1_000_000), global = true)]
+    pub max_operation_rate: u32,
+    /// Header in which a proxy tells the client's address, such as X-Forwarded-For. Only for
+    /// servers that nobody reaches but through that proxy [default: the address itself].
+    #[arg(long, env = "BOBBIN_CLIENT_ADDRESS_HEADER", value_parser = header_name, global = true)]
+    pub client_address_header: Option<String>,
+    /// Serve /metrics, to whoever asks.
+    #[arg(long, env = "BOBBIN_METRICS", default_value = "true", action = ArgAction::Set, global = true)]
+    pub metrics: bool,
     /// Longest time for a query or mutation, in seconds.
     #[arg(long, env = "BOBBIN_OPERATION_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600), global = true)]
     pub operation_timeout: u16,
@@ -323,6 +343,14 @@ fn origins(text: &str) -> Result<String, String> {
     } else {
         Err("* or origins such as https://app.example.com, separated by commas".to_owned())
     }
+}
+
+fn header_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if text.is_empty() || !text.chars().all(is_name) {
+        return Err("a header's name, such as X-Forwarded-For".to_owned());
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 fn duration(text: &str) -> Result<TimeDelta, String> {

@@ -32,6 +32,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// The feed of a thread.
 pub struct Feed {
+    app: Arc<App>,
     replay: Replay,
     listener: Listener,
     /// Whether the log holds what has not been told.
@@ -58,7 +59,8 @@ impl Feed {
         drop(conn);
         let now = Position::now(&access, newest.get(&access.thread().id).copied());
         Ok(Self {
-            replay: Replay::new(app, access, now).for_several(),
+            replay: Replay::new(Arc::clone(&app), access, now).for_several(),
+            app,
             listener,
             behind: false,
             early: BTreeMap::new(),
@@ -127,6 +129,7 @@ impl Feed {
             Ok(Signal::AccessChanged(subject)) => self.replay.doubt(Whose::Subject(subject)),
             // The bus has dropped what this subscriber was too slow for. The log has it.
             Err(RecvError::Lagged(_)) => {
+                self.app.metrics.lag();
                 self.behind = true;
                 self.moves_due.get_or_insert_with(Instant::now);
                 self.replay.doubt(Whose::Everybody);
@@ -140,6 +143,7 @@ impl Feed {
     async fn ring(&mut self) -> Result<()> {
         let now = Instant::now();
         if self.hold_until.is_some_and(|at| at <= now) {
+            self.app.metrics.gap();
             self.behind = true;
         }
         if self.moves_due.is_some_and(|at| at <= now) {

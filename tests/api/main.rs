@@ -9,7 +9,11 @@ mod audience;
 
 mod auth;
 
+mod batch;
+
 mod chatwoot;
+
+mod cookie;
 
 mod cord;
 
@@ -27,9 +31,13 @@ mod inboxes;
 
 mod input;
 
+mod limits;
+
 mod live;
 
 mod messages;
+
+mod metrics;
 
 mod moving;
 
@@ -65,4 +73,5 @@ mod ulule;
 
 mod ways;
 
+mod sse;
 mod websocket;

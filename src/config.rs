@@ -230,6 +230,9 @@ pub struct Settings {
     /// Time between pings on a WebSocket, in milliseconds; a pong must come before the next one.
     #[arg(long, env = "BOBBIN_PING_INTERVAL", default_value = "12000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true)]
     pub ping_interval: u32,
+    /// Time for a WebSocket client to take what is written, in milliseconds; a slower one is cut off with 4508.
+    #[arg(long, env = "BOBBIN_WRITE_TIMEOUT", default_value = "30000", value_parser = clap::value_parser!(u32).range(100..=600_000), global = true)]
+    pub write_timeout: u32,
     /// Origins whose pages may call, separated by commas, or * [default: * in development, else none].
     #[arg(long, env = "BOBBIN_CORS_ORIGINS", value_parser = origins, global = true)]
     pub cors_origins: Option<String>,
@@ -288,6 +291,11 @@ impl Settings {
     /// The time that a WebSocket client has for connection_init.
     pub fn init_timeout(&self) -> Duration {
         Duration::from_millis(self.init_timeout.into())
+    }
+
+    /// The time that a WebSocket client has to take what is written.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout.into())
     }
 
     /// The time between two pings on a WebSocket.

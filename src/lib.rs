@@ -26,6 +26,8 @@ pub mod live;
 
 pub mod graphql;
 
+pub mod fanout;
+
 pub mod http;
 
 pub mod postgres;

@@ -57,12 +57,19 @@ impl Document {
 
     /// The tokens without what means nothing between them: two documents with the same normal
     /// form ask for the same.
-    #[expect(
-        dead_code,
-        reason = "subscriptions that ask for the same will share by it"
-    )]
     pub fn normalized(&self) -> &str {
         &self.normalized
+    }
+
+    /// How often a variable is named in it, its definition included; rather too often than not
+    /// often enough.
+    pub fn names_variable(&self, name: &str) -> usize {
+        let named = self.normalized.match_indices('$').filter(|(at, _)| {
+            let rest = &self.normalized[at + 1..];
+            let more = |rest: &str| rest.starts_with(|c: char| c == '_' || c.is_alphanumeric());
+            rest.strip_prefix(name).is_some_and(|rest| !more(rest))
+        });
+        named.count()
     }
 
     fn read(text: &str, max_tokens: usize) -> Result<Self, Absence> {

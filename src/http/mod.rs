@@ -38,6 +38,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::app::App;
 use crate::config::Mode;
 use crate::db::pool;
+use crate::fanout::Fanout;
 use crate::graphql::BobbinSchema;
 use crate::http::documents::Documents;
 use crate::http::limits::Limits;
@@ -52,6 +53,7 @@ struct Server {
     app: Arc<App>,
     schema: BobbinSchema,
     limits: Arc<Limits>,
+    fanout: Arc<Fanout>,
     documents: Arc<Documents>,
     rates: Arc<Rates>,
 }
@@ -91,6 +93,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
+    let fanout = Fanout::new(Arc::clone(&app));
     let schema = operation::schema(&app);
     let limits = Arc::new(Limits::new(&schema.sdl(), &app.settings));
     let documents = Arc::new(Documents::new(Arc::clone(&app)));
@@ -107,6 +110,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .layer(cors)
         .with_state(Server {
+            fanout,
             app,
             schema,
             limits,

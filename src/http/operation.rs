@@ -1,28 +1,29 @@
 //! One operation, whatever it came by: parsed, executed within its limits, answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
-use async_graphql::{
-    ErrorExtensionValues, IntrospectionMode, Request, Response as Answer, ServerError, Value,
-};
+use async_graphql::{IntrospectionMode, Request, Response as Answer};
+use async_graphql_value::Value as Written;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::fanout::run::Plan;
+use crate::graphql::answer::{count, failed, finished, refused};
 use crate::graphql::context::Asking;
 use crate::graphql::{self, BobbinSchema};
 use crate::http::Server;
 use crate::http::documents::{Absence, Document};
 use crate::http::limits::{Excess, Variables};
-use crate::http::negotiation::is_request_error;
 use crate::metrics::Kind;
+use crate::trusted::hash;
 
 /// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
 /// specification.
@@ -83,7 +84,7 @@ pub fn schema(app: &App) -> BobbinSchema {
 impl Operation {
     /// Parses a document and finds the operation that is meant.
     pub fn parse(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
-        Self::read(server, params).inspect_err(|answer| count(&server.app, answer))
+        Self::read(server, params).inspect_err(|answer| count(&server.app.metrics, answer))
     }
 
     fn read(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
@@ -128,7 +129,11 @@ impl Operation {
     }
 
     /// The request to execute, for this asker.
-    pub fn request(&self, asking: Asking) -> Request {
+    fn request(&self, asking: Asking) -> Request {
+        self.bare_request().data(asking)
+    }
+
+    fn bare_request(&self) -> Request {
         let variables = serde_json::Value::Object(self.variables.clone());
         // The text is for who would parse it; the parsed document goes along.
         let mut request =
@@ -136,7 +141,31 @@ impl Operation {
         request.operation_name.clone_from(&self.name);
         request.introspection_mode = self.introspection;
         request.set_parsed_query(self.document.parsed().clone());
-        request.data(asking)
+        request
+    }
+
+    /// What a subscription executes for each event.
+    pub fn into_plan(self, schema: &BobbinSchema) -> Plan {
+        let digest = self.digest();
+        Plan::new(schema.clone(), digest, move || self.bare_request())
+    }
+
+    /// Subscriptions with the same one are told the same, if they follow the same.
+    fn digest(&self) -> [u8; 32] {
+        // What is handed to the root field alone says where a subscriber stands, not what he
+        // wants to be told.
+        let place = operation(self.document.parsed(), self.name.as_deref())
+            .map(root_variables)
+            .unwrap_or_default();
+        let variables = self.variables.iter();
+        let rest: BTreeMap<_, _> = variables
+            .filter(|(name, _)| {
+                let only_there = self.document.names_variable(name) == 2;
+                !(only_there && place.contains(&name.as_str()))
+            })
+            .collect();
+        let key = json!([self.document.normalized(), self.name, rest]);
+        hash(&key.to_string())
     }
 
     /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
@@ -161,47 +190,14 @@ impl Operation {
         };
         let kind = if mutates { Kind::Mutation } else { Kind::Query };
         app.metrics.operated(kind, began.elapsed());
-        count(app, &answer);
+        count(&app.metrics, &answer);
         answer
-    }
-}
-
-/// An answer as clients get it: every error has a code.
-pub fn finished(mut answer: Answer) -> Answer {
-    let request_error = is_request_error(&answer);
-    for error in &mut answer.errors {
-        let code = code_for(error, request_error);
-        let extensions = error.extensions.get_or_insert_default();
-        if extensions.get("code").is_none() {
-            extensions.set("code", code);
-        }
-    }
-    answer
-}
-
-/// Counts the errors of an answer. Reading and executing an operation do so by themselves; this
-/// is for answers that come about otherwise.
-pub fn count(app: &App, answer: &Answer) {
-    for error in &answer.errors {
-        let extensions = error.extensions.as_ref();
-        if let Some(Value::String(code)) = extensions.and_then(|all| all.get("code")) {
-            app.metrics.failed(code);
-        }
     }
 }
 
 /// The code of an answer that is the transport's own; goes along with it to be counted.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused(pub &'static str);
-
-/// The answer to what could not be executed.
-pub fn refused(error: Error) -> Answer {
-    let error = async_graphql::Error::from(error);
-    let mut error = error.into_server_error(Default::default());
-    // It is about no place in the document, and a location counts from 1.
-    error.locations.clear();
-    Answer::from_errors(vec![error])
-}
 
 /// The answer of the transport itself, outside any operation.
 pub fn refusal(status: StatusCode, code: &'static str, message: &str) -> Response {
@@ -210,22 +206,6 @@ pub fn refusal(status: StatusCode, code: &'static str, message: &str) -> Respons
     let mut response = (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response();
     response.extensions_mut().insert(Refused(code));
     response
-}
-
-/// An answer as it is written: without `data` if nothing was executed.
-pub fn written(answer: &Answer) -> String {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a Value>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: &'a [ServerError],
-    }
-    let written = Written {
-        data: (!is_request_error(answer)).then_some(&answer.data),
-        errors: &answer.errors,
-    };
-    serde_json::to_string(&written).expect("an answer serializes")
 }
 
 /// The answer to a request whose document is not there.
@@ -249,33 +229,6 @@ fn too_complex(most: u64, what: &str) -> Answer {
     failed("QUERY_TOO_COMPLEX", &message)
 }
 
-fn failed(code: &str, message: &str) -> Answer {
-    let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", code);
-    let mut error = ServerError::new(message, None);
-    error.extensions = Some(extensions);
-    Answer::from_errors(vec![error])
-}
-
-/// The code of an error that the executor itself found.
-fn code_for(error: &ServerError, request_error: bool) -> &'static str {
-    let message = error.message.as_str();
-    const LIMITS: [&str; 3] = [
-        "Query is too complex",
-        "Query is nested too deep",
-        "The recursion depth of the query",
-    ];
-    if LIMITS.iter().any(|limit| message.starts_with(limit)) {
-        "QUERY_TOO_COMPLEX"
-    } else if message.starts_with(" --> ") {
-        "GRAPHQL_PARSE_FAILED"
-    } else if request_error {
-        "GRAPHQL_VALIDATION_FAILED"
-    } else {
-        "BAD_USER_INPUT"
-    }
-}
-
 fn operation<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,
@@ -289,6 +242,22 @@ fn operation<'a>(
         _ => None,
     };
     operation.map(|operation| &operation.node)
+}
+
+/// The variables that are handed to the root fields, as they are.
+fn root_variables(operation: &OperationDefinition) -> Vec<&str> {
+    let selections = operation.selection_set.node.items.iter();
+    let fields = selections.filter_map(|selection| match &selection.node {
+        Selection::Field(field) => Some(&field.node),
+        _ => None,
+    });
+    fields
+        .flat_map(|field| &field.arguments)
+        .filter_map(|(_, value)| match &value.node {
+            Written::Variable(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The first variable that must have a value and has none. The executor finds out only when a

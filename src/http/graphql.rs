@@ -14,11 +14,11 @@ use futures_util::future::join_all;
 use crate::app::App;
 use crate::auth::{self, Present};
 use crate::error::Result;
-use crate::graphql::answer::{refused, written};
+use crate::graphql::answer::{count, refused, written};
 use crate::graphql::context::{Asking, Session};
 use crate::http::asked::{self, Asked};
 use crate::http::negotiation::{Accept, retry_after};
-use crate::http::operation::{Operation, Params, Refused, count, refusal};
+use crate::http::operation::{Operation, Params, Refused, refusal};
 use crate::http::{Server, credential, sse, websocket};
 
 /// Answers whatever comes to `/graphql`.
@@ -40,7 +40,7 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
     if upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         if let Err(error) = server.rates.connection(peer, &parts.headers) {
             let answer = refused(error);
-            count(&server.app, &answer);
+            count(&server.app.metrics, &answer);
             return respond(Accept::Json, &answer);
         }
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
@@ -87,7 +87,7 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
                     Ok(session) => sse::respond(server, &headers, session, operation).await,
                     Err(error) => {
                         let answer = refused(error);
-                        count(&server.app, &answer);
+                        count(&server.app.metrics, &answer);
                         respond(accept, &answer)
                     }
                 };
@@ -126,7 +126,7 @@ async fn execute(
         Ok(asking) => operation.execute(&server.app, &server.schema, asking).await,
         Err(error) => {
             let answer = refused(error);
-            count(&server.app, &answer);
+            count(&server.app.metrics, &answer);
             answer
         }
     }

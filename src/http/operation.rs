@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::fanout::run::Plan;
-use crate::graphql::answer::{failed, finished, refused};
+use crate::graphql::answer::{count, failed, finished, refused};
 use crate::graphql::context::Asking;
 use crate::graphql::{self, BobbinSchema};
 use crate::http::Server;
@@ -84,7 +84,7 @@ pub fn schema(app: &App) -> BobbinSchema {
 impl Operation {
     /// Parses a document and finds the operation that is meant.
     pub fn parse(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
-        Self::read(server, params).inspect_err(|answer| count(&server.app, answer))
+        Self::read(server, params).inspect_err(|answer| count(&server.app.metrics, answer))
     }
 
     fn read(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
@@ -190,19 +190,8 @@ impl Operation {
         };
         let kind = if mutates { Kind::Mutation } else { Kind::Query };
         app.metrics.operated(kind, began.elapsed());
-        count(app, &answer);
+        count(&app.metrics, &answer);
         answer
-    }
-}
-
-/// Counts the errors of an answer. Reading and executing an operation do so by themselves; this
-/// is for answers that come about otherwise.
-pub fn count(app: &App, answer: &Answer) {
-    for error in &answer.errors {
-        let extensions = error.extensions.as_ref();
-        if let Some(Value::String(code)) = extensions.and_then(|all| all.get("code")) {
-            app.metrics.failed(code);
-        }
     }
 }
 

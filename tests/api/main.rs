@@ -13,6 +13,8 @@ mod batch;
 
 mod chatwoot;
 
+mod clients;
+
 mod cookie;
 
 mod cord;

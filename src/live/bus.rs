@@ -3,15 +3,11 @@
 //! It is a hint, never the truth: what it loses or brings in another order, the log still has.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::broadcast;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
-
-/// How many signals a subscriber may be behind before it reads the log instead.
-const CAPACITY: usize = 256;
+use crate::live::mailbox::{Lagged, Mailbox};
 
 /// What the bus carries.
 #[derive(Debug, Clone)]
@@ -26,6 +22,17 @@ pub enum Signal {
     AccessChanged(Subject),
 }
 
+impl Signal {
+    /// Whether it says nothing that the one before it has not said.
+    fn repeats(&self, last: &Self) -> bool {
+        match (last, self) {
+            (Self::Seen, Self::Seen) => true,
+            (Self::Written(before), Self::Written(now)) => before >= now,
+            _ => false,
+        }
+    }
+}
+
 /// Whose access has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -35,21 +42,26 @@ pub enum Subject {
     Key(Arc<str>),
 }
 
-/// The in-process bus: one topic for each thread that somebody on this node listens to.
+/// The listeners of a thread.
+type Topic = Vec<Arc<Mailbox<Signal>>>;
+
+/// The bus: one topic for each thread that somebody on this node listens to.
 #[derive(Debug, Default)]
 pub struct Bus {
-    topics: Mutex<HashMap<ThreadId, broadcast::Sender<Signal>>>,
+    topics: Mutex<HashMap<ThreadId, Topic>>,
 }
 
 impl Bus {
     /// Listens to a thread from now on.
     pub fn subscribe(self: &Arc<Self>, thread: ThreadId) -> Listener {
-        let mut topics = self.topics.lock().expect("no holder of this lock panics");
-        let sender = topics
+        let mailbox = Arc::default();
+        let mut topics = self.topics();
+        topics
             .entry(thread)
-            .or_insert_with(|| broadcast::channel(CAPACITY).0);
+            .or_insert_with(|| Topic::with_capacity(1))
+            .push(Arc::clone(&mailbox));
         Listener {
-            receiver: Some(sender.subscribe()),
+            mailbox,
             bus: Arc::clone(self),
             thread,
         }
@@ -64,60 +76,99 @@ impl Bus {
 
     /// Sends a signal to a thread's listeners, if there are any.
     pub fn send(&self, thread: ThreadId, signal: Signal) {
-        let topics = self.topics.lock().expect("no holder of this lock panics");
-        if let Some(sender) = topics.get(&thread) {
-            // The last listener may just have left: then there is nobody to tell.
-            let _ = sender.send(signal);
+        if let Some(topic) = self.topics().get(&thread) {
+            put(topic, &signal);
         }
     }
 
     /// Sends a signal to every listener of this node.
     pub fn send_to_all(&self, signal: &Signal) {
-        let topics = self.topics.lock().expect("no holder of this lock panics");
-        for sender in topics.values() {
-            let _ = sender.send(signal.clone());
+        for topic in self.topics().values() {
+            put(topic, signal);
         }
     }
 
     /// The threads that somebody listens to.
     pub fn threads(&self) -> Vec<ThreadId> {
-        let topics = self.topics.lock().expect("no holder of this lock panics");
-        topics.keys().copied().collect()
+        self.topics().keys().copied().collect()
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<ThreadId, Topic>> {
+        self.topics.lock().expect("no holder of this lock panics")
+    }
+}
+
+fn put(topic: &Topic, signal: &Signal) {
+    for mailbox in topic {
+        mailbox.put(signal.clone(), |last, new| new.repeats(last));
     }
 }
 
 /// A subscription to one thread's topic; ends when dropped.
 #[derive(Debug)]
 pub struct Listener {
-    receiver: Option<broadcast::Receiver<Signal>>,
+    mailbox: Arc<Mailbox<Signal>>,
     bus: Arc<Bus>,
     thread: ThreadId,
 }
 
 impl Listener {
     /// The next signal, or that some were missed.
-    pub async fn recv(&mut self) -> Result<Signal, broadcast::error::RecvError> {
-        match &mut self.receiver {
-            Some(receiver) => receiver.recv().await,
-            None => Err(broadcast::error::RecvError::Closed),
-        }
+    pub async fn recv(&mut self) -> Result<Signal, Lagged> {
+        self.mailbox.take().await
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // The receiver goes first, so that the count below no longer holds it; the topic goes
-        // with its last listener, under the lock, so that no new one joins a topic that is gone.
-        self.receiver = None;
         let mut topics = match self.bus.topics.lock() {
             Ok(topics) => topics,
             Err(poisoned) => poisoned.into_inner(),
         };
-        if topics
-            .get(&self.thread)
-            .is_some_and(|sender| sender.receiver_count() == 0)
+        let Some(topic) = topics.get_mut(&self.thread) else {
+            return;
+        };
+        if let Some(place) = topic
+            .iter()
+            .position(|mailbox| Arc::ptr_eq(mailbox, &self.mailbox))
         {
+            topic.swap_remove(place);
+        }
+        // The topic goes with its last listener, under the lock, so that no new one joins a
+        // topic that is gone.
+        if topic.is_empty() {
             topics.remove(&self.thread);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_listener_of_a_thread_hears_and_nobody_else() {
+        let bus = Arc::new(Bus::default());
+        let (here, there) = (ThreadId::generate(), ThreadId::generate());
+        let (mut one, mut two) = (bus.subscribe(here), bus.subscribe(here));
+        let mut other = bus.subscribe(there);
+        bus.send(here, Signal::Written(1));
+        bus.send_to_all(&Signal::Seen);
+        for listener in [&mut one, &mut two] {
+            assert!(matches!(listener.recv().await, Ok(Signal::Written(1))));
+            assert!(matches!(listener.recv().await, Ok(Signal::Seen)));
+        }
+        assert!(matches!(other.recv().await, Ok(Signal::Seen)));
+    }
+
+    #[test]
+    fn a_topic_goes_with_its_last_listener() {
+        let bus = Arc::new(Bus::default());
+        let thread = ThreadId::generate();
+        let (one, two) = (bus.subscribe(thread), bus.subscribe(thread));
+        drop(one);
+        assert_eq!(bus.threads(), [thread]);
+        drop(two);
+        assert!(bus.threads().is_empty());
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
@@ -23,6 +22,7 @@ use crate::event::{Event, Fact};
 use crate::ids::{MessageId, Ref, ThreadId, UserId};
 use crate::live::bus::{Listener, Signal};
 use crate::live::cursor::Position;
+use crate::live::mailbox::Lagged;
 
 /// How many events of the log are read at once.
 const STRETCH: i64 = 200;
@@ -226,14 +226,10 @@ impl Feed {
             }
             Ok(Signal::AccessChanged(_)) => Ok(()),
             // The bus has dropped what this subscriber was too slow for. The log has it.
-            Err(RecvError::Lagged(_)) => {
+            Err(Lagged) => {
                 self.behind = true;
                 self.seen_due.get_or_insert_with(Instant::now);
                 self.check_access().await
-            }
-            Err(RecvError::Closed) => {
-                self.ended = true;
-                Ok(())
             }
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Never writes, and never takes the bus's word for what happened: the log has the last word.
 
+pub mod mailbox;
+
 pub mod bus;
 
 pub mod cursor;

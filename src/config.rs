@@ -192,6 +192,12 @@ pub struct Settings {
     /// Time between pings on a WebSocket, in milliseconds; a pong must come before the next one.
     #[arg(long, env = "BOBBIN_PING_INTERVAL", default_value = "12000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true)]
     pub ping_interval: u32,
+    /// How long somebody types who does not say so again, in milliseconds.
+    #[arg(long, env = "BOBBIN_TYPING_LIFETIME", default_value = "5000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true, hide = true)]
+    pub typing_lifetime: u32,
+    /// How long somebody is online who does not say so again, in milliseconds.
+    #[arg(long, env = "BOBBIN_PRESENCE_LIFETIME", default_value = "30000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true, hide = true)]
+    pub presence_lifetime: u32,
     /// Origins whose pages may call, separated by commas, or * [default: * in development, else none].
     #[arg(long, env = "BOBBIN_CORS_ORIGINS", value_parser = origins, global = true)]
     pub cors_origins: Option<String>,

@@ -152,6 +152,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     write_address(&app.settings.data_dir, &address.to_string())?;
     announce(&app, &address.to_string())?;
     let tailer = tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    let ephemeral = tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     let ending = tokio::spawn(end_on_signal(Arc::clone(&app)));
     let served = tokio::select! {
         served = http::run(Arc::clone(&app), listener) => served.map_err(|error| error.to_string()),
@@ -163,6 +164,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let _ = std::fs::remove_file(app.settings.data_dir.join("address"));
     if tailer.await.is_err() {
         tracing::error!("the task that watches the log has failed");
+    }
+    if ephemeral.await.is_err() {
+        tracing::error!("the task that ends what is overdue has failed");
     }
     app.pool.close();
     database.stop().await;

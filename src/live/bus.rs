@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
+use crate::live::ephemeral::{Ephemeral, Lifetimes};
 use crate::live::mailbox::{Lagged, Mailbox};
 
 /// What the bus carries.
@@ -20,13 +21,17 @@ pub enum Signal {
     Seen,
     /// What somebody may see has changed.
     AccessChanged(Subject),
+    /// Others than before type.
+    Typing,
+    /// Somebody who takes part came online, or went.
+    Presence(UserId, bool),
 }
 
 impl Signal {
     /// Whether it says nothing that the one before it has not said.
     fn repeats(&self, last: &Self) -> bool {
         match (last, self) {
-            (Self::Seen, Self::Seen) => true,
+            (Self::Seen, Self::Seen) | (Self::Typing, Self::Typing) => true,
             (Self::Written(before), Self::Written(now)) => before >= now,
             _ => false,
         }
@@ -49,9 +54,18 @@ type Topic = Vec<Arc<Mailbox<Signal>>>;
 #[derive(Debug, Default)]
 pub struct Bus {
     topics: Mutex<HashMap<ThreadId, Topic>>,
+    pub(in crate::live) ephemeral: Ephemeral,
 }
 
 impl Bus {
+    /// A bus without listeners.
+    pub fn new(lifetimes: Lifetimes) -> Self {
+        Self {
+            ephemeral: Ephemeral::new(lifetimes),
+            ..Self::default()
+        }
+    }
+
     /// Listens to a thread from now on.
     pub fn subscribe(self: &Arc<Self>, thread: ThreadId) -> Listener {
         let mailbox = Arc::default();
@@ -71,10 +85,24 @@ impl Bus {
     pub fn publish(&self, events: &[Arc<Event>]) {
         for event in events {
             self.send(event.thread_id, Signal::Event(Arc::clone(event)));
+            self.end_typing_by(event);
         }
     }
 
-    /// Sends a signal to a thread's listeners, if there are any.
+    /// Tells that watermarks of a thread have moved.
+    pub fn publish_seen(&self, thread: ThreadId) {
+        self.send(thread, Signal::Seen);
+    }
+
+    /// Tells that what somebody may see has changed.
+    pub fn publish_access(&self, subject: Subject) {
+        if let Subject::User(user) = subject {
+            self.end_typing_of(user);
+        }
+        self.send_to_all(&Signal::AccessChanged(subject));
+    }
+
+    /// Sends a signal to a thread's listeners on this node, if there are any.
     pub fn send(&self, thread: ThreadId, signal: Signal) {
         if let Some(topic) = self.topics().get(&thread) {
             put(topic, &signal);

@@ -57,6 +57,10 @@ pub enum What {
     Event(Arc<Event>),
     /// Up to which message somebody has seen the thread, or it has reached a device of theirs.
     Moved(Mark, UserId, Option<Arc<Message>>),
+    /// Who types now, and who of them began or ended if it was one alone.
+    Typing(Vec<UserId>, Option<UserId>),
+    /// Somebody came online, or went.
+    Presence(UserId, bool),
     /// The position that was asked for cannot be served; why.
     Resync(&'static str),
 }
@@ -78,6 +82,8 @@ pub struct Feed {
     seen_due: Option<Instant>,
     /// What was last told of whom, so that a move that shows nothing new is not told.
     told_seen: HashMap<(UserId, Mark), Option<MessageId>>,
+    /// Who typed when that was last told, or when the feed began.
+    told_typing: Vec<UserId>,
     /// Whether access must be proven anew before anything else is told.
     unproven: bool,
     /// How many attempts have failed in a row.
@@ -112,6 +118,7 @@ impl Feed {
         let newest = watermark::newest_moves(&mut conn, &[&access]).await?;
         drop(conn);
         let now = Position::now(&access, newest.get(&id).copied());
+        let told_typing = app.bus.typing(id, access.is_staff());
         let mut feed = Self {
             app,
             credential,
@@ -125,6 +132,7 @@ impl Feed {
             hold_until: None,
             seen_due: None,
             told_seen: HashMap::new(),
+            told_typing,
             unproven: false,
             failures: 0,
             ending: None,
@@ -225,10 +233,19 @@ impl Feed {
                 self.check_access().await
             }
             Ok(Signal::AccessChanged(_)) => Ok(()),
+            Ok(Signal::Typing) => {
+                self.tell_typing();
+                Ok(())
+            }
+            Ok(Signal::Presence(user, online)) => {
+                self.push(What::Presence(user, online), self.app.clock.now());
+                Ok(())
+            }
             // The bus has dropped what this subscriber was too slow for. The log has it.
             Err(Lagged) => {
                 self.behind = true;
                 self.seen_due.get_or_insert_with(Instant::now);
+                self.tell_typing();
                 self.check_access().await
             }
         }
@@ -382,6 +399,23 @@ impl Feed {
             }
         }
         Ok(())
+    }
+
+    /// Tells who types now, if that is others than were told, of those of whom this subscriber may
+    /// know.
+    fn tell_typing(&mut self) {
+        let (thread, staff) = (self.access.thread().id, self.access.is_staff());
+        let now = self.app.bus.typing(thread, staff);
+        let began = now.iter().filter(|user| !self.told_typing.contains(user));
+        let ended = self.told_typing.iter().filter(|user| !now.contains(user));
+        let changed: Vec<UserId> = began.chain(ended).copied().collect();
+        let actor = match changed.as_slice() {
+            [] => return,
+            [one] => Some(*one),
+            _ => None,
+        };
+        self.told_typing.clone_from(&now);
+        self.push(What::Typing(now, actor), self.app.clock.now());
     }
 
     /// Proves access anew, with the memberships of this moment.

@@ -63,7 +63,7 @@ impl<T> Mailbox<T> {
     /// taken nothing.
     pub async fn take(&self) -> Result<T, Lagged> {
         loop {
-            if let Some(taken) = self.take_now() {
+            if let Some(taken) = self.try_take() {
                 return taken;
             }
             // What was put in since has left a permit: this does not sleep over it.
@@ -71,7 +71,8 @@ impl<T> Mailbox<T> {
         }
     }
 
-    fn take_now(&self) -> Option<Result<T, Lagged>> {
+    /// Takes the next letter if there is one.
+    pub fn try_take(&self) -> Option<Result<T, Lagged>> {
         let mut inside = self.inside.lock().expect("no holder of this lock panics");
         if std::mem::take(&mut inside.lagged) {
             return Some(Err(Lagged));

@@ -15,6 +15,8 @@ mod cord;
 
 mod database;
 
+mod ephemeral;
+
 mod fold;
 
 mod http;

@@ -120,8 +120,18 @@ pub fn now() -> f64 {
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
-    let settings =
-        Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
+    let settings = Settings::parse_from([
+        "bobbin",
+        "--mode",
+        "development",
+        "--jwt-secret",
+        SECRET,
+        // Nothing ends by itself in the midst of a test that is not about that.
+        "--typing-lifetime",
+        "600000",
+        "--presence-lifetime",
+        "600000",
+    ]);
     serve(settings, &url, 32, Some(postgres)).await
 }
 
@@ -135,6 +145,7 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     tokio::spawn(http::run(Arc::clone(&app), listener));
     let root_key = actions::api_key::create(&app, None, "root").await;
     Server {

@@ -165,6 +165,13 @@ pub struct Settings {
     /// A JWK set that verifies tokens (RS256, ES256, EdDSA): a file or an http(s) URL.
     #[arg(long, env = "BOBBIN_JWT_JWKS", global = true)]
     pub jwt_jwks: Option<String>,
+    /// NATS servers that tell other nodes on the same database what happens, separated by commas
+    /// [default: none, there is one node].
+    #[arg(long, env = "BOBBIN_NATS_URL", hide_env_values = true, global = true)]
+    pub nats_url: Option<Secret>,
+    /// What the NATS subjects begin with, so that several installations can share a server.
+    #[arg(long, env = "BOBBIN_NATS_PREFIX", default_value = "bobbin", value_parser = subject, global = true)]
+    pub nats_prefix: String,
     /// Migrate before serving, also in production.
     #[arg(long, env = "BOBBIN_MIGRATE", action = ArgAction::SetTrue, global = true)]
     pub migrate: bool,
@@ -280,6 +287,16 @@ fn jwt_secret(text: &str) -> Result<Secret, String> {
 fn name(text: &str) -> Result<String, String> {
     let fits = (1..=320).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     let wrong = || "1 to 320 characters without control characters".to_owned();
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+fn subject(text: &str) -> Result<String, String> {
+    let token = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        !part.is_empty() && part.chars().all(plain)
+    };
+    let fits = text.len() <= 100 && text.split('.').all(token);
+    let wrong = || "letters, digits, - and _, in parts with a dot between".to_owned();
     fits.then(|| text.to_owned()).ok_or_else(wrong)
 }
 

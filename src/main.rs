@@ -145,7 +145,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
     if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);
     }
+    let nats = live::nats::connect(&app).await?;
     let app = Arc::new(app);
+    let nats = nats.map(|nats| tokio::spawn(live::nats::run(Arc::clone(&app), nats)));
     if mode == Mode::Development && demo::is_wanted(&app).await.map_err(said)? {
         demo::load(&app).await.map_err(said)?;
     }
@@ -160,6 +162,10 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     app.shutdown.cancel();
     ending.abort();
+    // Not before the last write has been told.
+    if let Some(nats) = nats {
+        nats.abort();
+    }
     // Nobody listens there any more, and the next server may listen elsewhere.
     let _ = std::fs::remove_file(app.settings.data_dir.join("address"));
     if tailer.await.is_err() {

@@ -1,13 +1,16 @@
-//! The bus: tells this node's subscribers of a thread that something happened.
+//! The bus: tells this node's subscribers of a thread, and the other nodes, that something happened.
 //!
 //! It is a hint, never the truth: what it loses or brings in another order, the log still has.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use tokio::sync::watch;
 
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
 use crate::live::ephemeral::{Ephemeral, Lifetimes};
+use crate::live::link::{Link, Outgoing};
 use crate::live::mailbox::{Lagged, Mailbox};
 
 /// What the bus carries.
@@ -55,6 +58,10 @@ type Topic = Vec<Arc<Mailbox<Signal>>>;
 pub struct Bus {
     topics: Mutex<HashMap<ThreadId, Topic>>,
     pub(in crate::live) ephemeral: Ephemeral,
+    /// The way to other nodes, if there are any.
+    pub(in crate::live) link: OnceLock<Link>,
+    /// Told of every write that this node hears of.
+    pub(in crate::live) written: watch::Sender<()>,
 }
 
 impl Bus {
@@ -70,10 +77,14 @@ impl Bus {
     pub fn subscribe(self: &Arc<Self>, thread: ThreadId) -> Listener {
         let mailbox = Arc::default();
         let mut topics = self.topics();
-        topics
+        let topic = topics
             .entry(thread)
-            .or_insert_with(|| Topic::with_capacity(1))
-            .push(Arc::clone(&mailbox));
+            .or_insert_with(|| Topic::with_capacity(1));
+        topic.push(Arc::clone(&mailbox));
+        if topic.len() == 1 {
+            self.changed(thread);
+        }
+        drop(topics);
         Listener {
             mailbox,
             bus: Arc::clone(self),
@@ -87,11 +98,22 @@ impl Bus {
             self.send(event.thread_id, Signal::Event(Arc::clone(event)));
             self.end_typing_by(event);
         }
+        // A write is of one thread; the numbers that it gave out have no gaps.
+        for of_thread in events.chunk_by(|one, next| one.thread_id == next.thread_id) {
+            if let [first, .., last] | [first @ last] = of_thread {
+                self.relay(Outgoing::Written(first.thread_id, first.seq, last.seq));
+            }
+        }
+        if !events.is_empty() {
+            self.wake();
+        }
     }
 
     /// Tells that watermarks of a thread have moved.
     pub fn publish_seen(&self, thread: ThreadId) {
         self.send(thread, Signal::Seen);
+        self.relay(Outgoing::Seen(thread));
+        self.wake();
     }
 
     /// Tells that what somebody may see has changed.
@@ -99,6 +121,7 @@ impl Bus {
         if let Subject::User(user) = subject {
             self.end_typing_of(user);
         }
+        self.relay(Outgoing::Access(subject.clone()));
         self.send_to_all(&Signal::AccessChanged(subject));
     }
 
@@ -121,7 +144,14 @@ impl Bus {
         self.topics().keys().copied().collect()
     }
 
-    fn topics(&self) -> MutexGuard<'_, HashMap<ThreadId, Topic>> {
+    /// Notes that a thread has its first listener, or has lost its last one.
+    fn changed(&self, thread: ThreadId) {
+        if let Some(link) = self.link.get() {
+            link.change([thread]);
+        }
+    }
+
+    pub(in crate::live) fn topics(&self) -> MutexGuard<'_, HashMap<ThreadId, Topic>> {
         self.topics.lock().expect("no holder of this lock panics")
     }
 }
@@ -166,6 +196,7 @@ impl Drop for Listener {
         // topic that is gone.
         if topic.is_empty() {
             topics.remove(&self.thread);
+            self.bus.changed(self.thread);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -16,6 +17,7 @@ use crate::error::Result;
 use crate::event::{Event, Fact};
 use crate::ids::{ThreadId, UserId};
 use crate::live::bus::{Bus, Signal};
+use crate::live::link::Outgoing;
 use crate::live::mailbox::{Lagged, Mailbox};
 use crate::live::presence::Presence;
 use crate::live::typing::Typing;
@@ -24,7 +26,8 @@ use crate::live::typing::Typing;
 const GRAIN: Duration = Duration::from_millis(50);
 
 /// Something that is said of somebody, to all nodes. To say it again prolongs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Said {
     /// Types in a thread; whether what is typed is a private note.
     Typing(ThreadId, UserId, bool),
@@ -182,7 +185,9 @@ impl Bus {
 
     /// Says something of somebody.
     fn say(&self, said: Said) {
-        self.hear(said, self.ephemeral.lifetime(said));
+        let lifetime = self.ephemeral.lifetime(said);
+        self.relay(Outgoing::Said(said, Instant::now() + lifetime));
+        self.hear(said, lifetime);
     }
 
     /// Hears what was said, here or on another node, and how long it still holds.

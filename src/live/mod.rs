@@ -12,6 +12,14 @@ pub mod presence;
 
 pub mod ephemeral;
 
+pub mod link;
+
+pub mod hint;
+
+pub mod loading;
+
+pub mod nats;
+
 pub mod cursor;
 
 pub mod feed;

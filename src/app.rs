@@ -13,6 +13,7 @@ use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
 use crate::live::ephemeral::Lifetimes;
+use crate::trusted::Trusted;
 
 /// The running server, as its parts see it.
 pub struct App {
@@ -36,6 +37,8 @@ pub struct App {
     pub shutdown: CancellationToken,
     /// The token that the explorer's page is given; only in development.
     pub page_token: Option<String>,
+    /// The documents that alone are executed; none: any.
+    pub trusted: Option<Trusted>,
 }
 
 impl App {
@@ -56,6 +59,7 @@ impl App {
             sockets: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             page_token: None,
+            trusted: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! It is a hint, never the truth: what it loses or brings in another order, the log still has.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::watch;
@@ -62,6 +63,8 @@ pub struct Bus {
     pub(in crate::live) link: OnceLock<Link>,
     /// Told of every write that this node hears of.
     pub(in crate::live) written: watch::Sender<()>,
+    /// How many changes of access have been told.
+    access_changes: AtomicU64,
 }
 
 impl Bus {
@@ -132,8 +135,18 @@ impl Bus {
         }
     }
 
+    /// How many changes of anybody's access have been told: who listens already is told of the
+    /// later ones.
+    pub fn access_changes(&self) -> u64 {
+        self.access_changes.load(Ordering::SeqCst)
+    }
+
     /// Sends a signal to every listener of this node.
     pub fn send_to_all(&self, signal: &Signal) {
+        if matches!(signal, Signal::AccessChanged(_)) {
+            // Counted before it is told: whoever finds the old number is among the listeners.
+            self.access_changes.fetch_add(1, Ordering::SeqCst);
+        }
         for topic in self.topics().values() {
             put(topic, signal);
         }

@@ -22,6 +22,8 @@ pub mod nats;
 
 pub mod cursor;
 
+pub mod replay;
+
 pub mod feed;
 
 pub mod tailer;

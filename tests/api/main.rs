@@ -15,6 +15,8 @@ mod cord;
 
 mod database;
 
+mod documents;
+
 mod ephemeral;
 
 mod fold;

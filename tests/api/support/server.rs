@@ -83,6 +83,19 @@ impl Server {
         Box::leak(Box::new(server))
     }
 
+    /// A server in a process of its own, on the same database.
+    pub async fn at(address: SocketAddr) -> &'static Self {
+        let first = Self::get().await;
+        Box::leak(Box::new(Self {
+            app: Arc::clone(&first.app),
+            address,
+            http: first.http.clone(),
+            root_key: first.root_key.clone(),
+            database_url: first.database_url.clone(),
+            _postgres: None,
+        }))
+    }
+
     /// A connection to the database, behind the server's back.
     pub async fn sql(&self) -> tokio_postgres::Client {
         let connected = tokio_postgres::connect(&self.database_url, NoTls).await;

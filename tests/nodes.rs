@@ -83,9 +83,11 @@ async fn nats_can_go_away_and_come_back() {
     // need as many seconds.
     let began = Instant::now();
     for number in 0..TRIPS {
-        here.say(&talk.thread, &number.to_string()).await;
-        let body = |event: &Value| event["message"]["body"] == number.to_string();
-        events.until(body).await;
+        let number = number.to_string();
+        here.say(&talk.thread, &number).await;
+        events
+            .until(|event| event["message"]["body"] == *number)
+            .await;
     }
     assert!(began.elapsed() < Duration::from_secs(1) * TRIPS / 2);
 }

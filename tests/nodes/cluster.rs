@@ -1,7 +1,9 @@
 //! Three servers as processes of their own, and the NATS server between them.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use bobbin::ids::ThreadId;
 use futures_util::StreamExt;
@@ -99,7 +101,7 @@ impl Node {
         })
         .await;
         Self {
-            server: Server::at(address.expect("an address")).await,
+            server: known(address.expect("an address")).await,
             process,
             directory,
         }
@@ -134,6 +136,19 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A server in a process of its own, as the tests' actors know it.
+async fn known(address: SocketAddr) -> &'static Server {
+    let first = Server::get().await;
+    Box::leak(Box::new(Server {
+        app: Arc::clone(&first.app),
+        address,
+        http: first.http.clone(),
+        root_key: first.root_key.clone(),
+        database_url: first.database_url.clone(),
+        postgres: None,
+    }))
 }
 
 fn command(database: &str, nats: &str, directory: &Path) -> Command {

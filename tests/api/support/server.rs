@@ -33,7 +33,8 @@ pub struct Server {
     pub root_key: String,
     /// Where its database is.
     pub database_url: String,
-    _postgres: Option<Postgres>,
+    /// Kept, since it ends with this.
+    pub postgres: Option<Postgres>,
 }
 
 impl Server {
@@ -81,19 +82,6 @@ impl Server {
             Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
         let server = serve(settings, &format!("{cluster}/{database}"), 8, None).await;
         Box::leak(Box::new(server))
-    }
-
-    /// A server in a process of its own, on the same database.
-    pub async fn at(address: SocketAddr) -> &'static Self {
-        let first = Self::get().await;
-        Box::leak(Box::new(Self {
-            app: Arc::clone(&first.app),
-            address,
-            http: first.http.clone(),
-            root_key: first.root_key.clone(),
-            database_url: first.database_url.clone(),
-            _postgres: None,
-        }))
     }
 
     /// A connection to the database, behind the server's back.
@@ -177,6 +165,6 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
             .build()
             .expect("a client"),
         database_url: url.to_owned(),
-        _postgres: own,
+        postgres: own,
     }
 }

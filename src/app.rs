@@ -1,6 +1,7 @@
 //! What every request needs, behind one `Arc`: pool, bus, keys, clock, settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
+use crate::live::ephemeral::Lifetimes;
 use crate::metrics::Metrics;
 use crate::trusted::Trusted;
 
@@ -45,11 +47,15 @@ pub struct App {
 impl App {
     /// The parts put together.
     pub fn new(settings: Settings, mode: Mode, pool: Pool, keys: Keys) -> Self {
+        let bus = Bus::new(Lifetimes {
+            typing: Duration::from_millis(settings.typing_lifetime.into()),
+            presence: Duration::from_millis(settings.presence_lifetime.into()),
+        });
         Self {
             settings,
             mode,
             pool,
-            bus: Arc::default(),
+            bus: Arc::new(bus),
             keys,
             metrics: Metrics::default(),
             clock: Clock,

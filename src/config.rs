@@ -165,6 +165,13 @@ pub struct Settings {
     /// A JWK set that verifies tokens (RS256, ES256, EdDSA): a file or an http(s) URL.
     #[arg(long, env = "BOBBIN_JWT_JWKS", global = true)]
     pub jwt_jwks: Option<String>,
+    /// NATS servers that tell other nodes on the same database what happens, separated by commas
+    /// [default: none, there is one node].
+    #[arg(long, env = "BOBBIN_NATS_URL", hide_env_values = true, global = true)]
+    pub nats_url: Option<Secret>,
+    /// What the NATS subjects begin with, so that several installations can share a server.
+    #[arg(long, env = "BOBBIN_NATS_PREFIX", default_value = "bobbin", value_parser = subject, global = true)]
+    pub nats_prefix: String,
     /// Migrate before serving, also in production.
     #[arg(long, env = "BOBBIN_MIGRATE", action = ArgAction::SetTrue, global = true)]
     pub migrate: bool,
@@ -230,6 +237,12 @@ pub struct Settings {
     /// Time between pings on a WebSocket, in milliseconds; a pong must come before the next one.
     #[arg(long, env = "BOBBIN_PING_INTERVAL", default_value = "12000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true)]
     pub ping_interval: u32,
+    /// How long somebody types who does not say so again, in milliseconds.
+    #[arg(long, env = "BOBBIN_TYPING_LIFETIME", default_value = "5000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true, hide = true)]
+    pub typing_lifetime: u32,
+    /// How long somebody is online who does not say so again, in milliseconds.
+    #[arg(long, env = "BOBBIN_PRESENCE_LIFETIME", default_value = "30000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true, hide = true)]
+    pub presence_lifetime: u32,
     /// Time for a WebSocket client to take what is written, in milliseconds; a slower one is cut off with 4508.
     #[arg(long, env = "BOBBIN_WRITE_TIMEOUT", default_value = "30000", value_parser = clap::value_parser!(u32).range(100..=600_000), global = true)]
     pub write_timeout: u32,
@@ -320,6 +333,16 @@ fn jwt_secret(text: &str) -> Result<Secret, String> {
 fn name(text: &str) -> Result<String, String> {
     let fits = (1..=320).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     let wrong = || "1 to 320 characters without control characters".to_owned();
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+fn subject(text: &str) -> Result<String, String> {
+    let token = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        !part.is_empty() && part.chars().all(plain)
+    };
+    let fits = text.len() <= 100 && text.split('.').all(token);
+    let wrong = || "letters, digits, - and _, in parts with a dot between".to_owned();
     fits.then(|| text.to_owned()).ok_or_else(wrong)
 }
 

@@ -151,13 +151,16 @@ async fn serve(settings: Settings) -> Result<(), String> {
     if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);
     }
+    let nats = live::nats::connect(&app).await?;
     let app = Arc::new(app);
+    let nats = nats.map(|nats| tokio::spawn(live::nats::run(Arc::clone(&app), nats)));
     if mode == Mode::Development && demo::is_wanted(&app).await.map_err(said)? {
         demo::load(&app).await.map_err(said)?;
     }
     write_address(&app.settings.data_dir, &address.to_string())?;
     announce(&app, &address.to_string())?;
     let tailer = tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    let ephemeral = tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     let ending = tokio::spawn(end_on_signal(Arc::clone(&app)));
     let served = tokio::select! {
         served = http::run(Arc::clone(&app), listener) => served.map_err(|error| error.to_string()),
@@ -165,10 +168,17 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     app.shutdown.cancel();
     ending.abort();
+    // Not before the last write has been told.
+    if let Some(nats) = nats {
+        nats.abort();
+    }
     // Nobody listens there any more, and the next server may listen elsewhere.
     let _ = std::fs::remove_file(app.settings.data_dir.join("address"));
     if tailer.await.is_err() {
         tracing::error!("the task that watches the log has failed");
+    }
+    if ephemeral.await.is_err() {
+        tracing::error!("the task that ends what is overdue has failed");
     }
     app.pool.close();
     database.stop().await;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt, Bool, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
 use crate::db::enums::EventKind;
@@ -99,23 +100,31 @@ pub async fn after(
         .select(Row::as_select())
         .load(conn)
         .await?;
-    let mut ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let messages: HashMap<MessageId, Arc<Message>> = message::by_ids(conn, &ids)
-        .await?
-        .into_iter()
-        .map(|message| (message.id, Arc::new(message)))
-        .collect();
     Ok(Stretch {
         first_seq: rows.as_slice().first().map(|row| row.seq),
         last_seq: rows.last().map_or(seq, |row| row.seq),
         ended: i64::try_from(rows.len()).is_ok_and(|read| read < limit),
-        events: rows
-            .into_iter()
-            .filter_map(|row| event(row, &messages))
-            .collect::<Result<_>>()?,
+        events: complete(conn, rows).await?,
     })
+}
+
+/// The events at these places of the logs, in the order of each log; those that cannot be told
+/// any more are left out. Who may know them is for who tells them to decide.
+pub async fn at(conn: &mut Conn, places: &[(ThreadId, i64)]) -> Result<Vec<Arc<Event>>> {
+    let threads: Vec<Uuid> = places.iter().map(|(thread, _)| thread.uuid()).collect();
+    let numbers: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
+    let named = sql::<Bool>("(events.thread_id, events.seq) IN (SELECT * FROM unnest(")
+        .bind::<Array<SqlUuid>, _>(threads)
+        .sql(", ")
+        .bind::<Array<BigInt>, _>(numbers)
+        .sql("))");
+    let rows: Vec<Row> = events::table
+        .filter(named)
+        .order((events::thread_id, events::seq))
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    complete(conn, rows).await
 }
 
 /// The deletion of a thread that a viewer saw at a number of its log; none if the thread is there,
@@ -183,6 +192,20 @@ fn row(event: &Event) -> Row {
         appended_text: event.fact.appended().map(|text| text.text.to_string()),
         appended_at: event.fact.appended().map(|text| text.offset),
     }
+}
+
+/// The events of rows, with the messages that they are about.
+async fn complete(conn: &mut Conn, rows: Vec<Row>) -> Result<Vec<Arc<Event>>> {
+    let mut ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let messages: HashMap<MessageId, Arc<Message>> = message::by_ids(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|message| (message.id, Arc::new(message)))
+        .collect();
+    let events = rows.into_iter().filter_map(|row| event(row, &messages));
+    events.collect()
 }
 
 /// The event of a row. One about a message that has been deleted for good since is left out:

@@ -76,7 +76,8 @@ impl Member {
         match &occurrence.what {
             What::Event(event) => event.seq > self.from.seq,
             What::Moved(..) => position.running > self.from.running,
-            What::Resync(_) => true,
+            // What is true now is news to all who are here.
+            What::Typing(..) | What::Presence(..) | What::Resync(_) => true,
         }
     }
 }

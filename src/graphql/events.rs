@@ -196,6 +196,33 @@ thread_event!(
 );
 
 thread_event!(
+    /// Others than before type. Not kept in the log: not told again after a resume, so read
+    /// `Thread.typing` then.
+    TypingChanged { typing: Vec<UserId> }
+
+    /// Who types now, of those of whom the viewer may know: those first who began first.
+    async fn typing(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
+        user::load_all(ctx, &self.typing).await
+    }
+);
+
+thread_event!(
+    /// Somebody who takes part came online, or went. Not kept in the log: not told again after a
+    /// resume, so read `User.online` then.
+    PresenceChanged { user_id: UserId, online: bool }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        user::load(ctx, self.user_id).await?.ok_or(Error::NotFound("user"))
+    }
+
+    /// Whether the user is online now.
+    async fn online(&self) -> bool {
+        self.online
+    }
+);
+
+thread_event!(
     /// The position that was asked for can no longer be served: read the state again, then go on
     /// from this event's cursor. What happens from here on follows.
     ResyncRequired { reason: &'static str }
@@ -249,6 +276,10 @@ pub enum ThreadEvent {
     ThreadSeen(ThreadSeen),
     /// It has come to somebody.
     ThreadDelivered(ThreadDelivered),
+    /// Others than before type.
+    TypingChanged(TypingChanged),
+    /// Somebody came online, or went.
+    PresenceChanged(PresenceChanged),
     /// A position cannot be served.
     ResyncRequired(ResyncRequired),
 }
@@ -283,6 +314,18 @@ impl From<Occurrence> for ThreadEvent {
                         up_to,
                     }),
                 };
+            }
+            What::Typing(typing, actor) => {
+                common.actor = actor;
+                return Self::TypingChanged(TypingChanged { common, typing });
+            }
+            What::Presence(user_id, online) => {
+                common.actor = Some(user_id);
+                return Self::PresenceChanged(PresenceChanged {
+                    common,
+                    user_id,
+                    online,
+                });
             }
             What::Event(event) => event,
         };

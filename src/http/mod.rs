@@ -203,6 +203,9 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
 
 async fn ready(State(server): State<Server>) -> Response {
     match pool::is_migrated(&server.app.pool).await {
+        Ok(true) if !server.app.bus.is_connected() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the bus is away\n").into_response()
+        }
         Ok(true) => "ready\n".into_response(),
         Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "migrations are missing\n").into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n").into_response(),

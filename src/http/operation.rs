@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
-use async_graphql::{IntrospectionMode, Request, Response as Answer, Value};
+use async_graphql::{IntrospectionMode, Request, Response as Answer};
 use async_graphql_value::Value as Written;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,8 +1,24 @@
-//! Delivery: the bus that wakes, the feed that loses nothing.
+//! Delivery: the bus that wakes, the feed that loses nothing, and what is true for a moment only.
 //!
 //! Never writes, and never takes the bus's word for what happened: the log has the last word.
 
+pub mod mailbox;
+
 pub mod bus;
+
+pub mod typing;
+
+pub mod presence;
+
+pub mod ephemeral;
+
+pub mod link;
+
+pub mod hint;
+
+pub mod loading;
+
+pub mod nats;
 
 pub mod cursor;
 

@@ -23,6 +23,8 @@ mod database;
 
 mod documents;
 
+mod ephemeral;
+
 mod fold;
 
 mod http;

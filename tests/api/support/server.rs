@@ -33,7 +33,8 @@ pub struct Server {
     pub root_key: String,
     /// Where its database is.
     pub database_url: String,
-    _postgres: Option<Postgres>,
+    /// Kept, since it ends with this.
+    pub postgres: Option<Postgres>,
 }
 
 impl Server {
@@ -121,8 +122,18 @@ pub fn now() -> f64 {
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
-    let settings =
-        Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
+    let settings = Settings::parse_from([
+        "bobbin",
+        "--mode",
+        "development",
+        "--jwt-secret",
+        SECRET,
+        // Nothing ends by itself in the midst of a test that is not about that.
+        "--typing-lifetime",
+        "600000",
+        "--presence-lifetime",
+        "600000",
+    ]);
     serve(settings, &url, 32, Some(postgres)).await
 }
 
@@ -140,6 +151,7 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     tokio::spawn(http::run(Arc::clone(&app), listener));
     let root_key = actions::api_key::create(&app, None, "root").await;
     Server {
@@ -153,6 +165,6 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
             .build()
             .expect("a client"),
         database_url: url.to_owned(),
-        _postgres: own,
+        postgres: own,
     }
 }

@@ -27,6 +27,24 @@ impl Process {
         Ok(micros)
     }
 
+    /// The same of a process and those that it has started, as far as they are still there.
+    pub fn family_cpu(self) -> Outcome<f64> {
+        let mut sum = self.cpu()?;
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Ok(id) = name.to_string_lossy().parse() else {
+                continue;
+            };
+            // It may end while it is looked at.
+            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+            if parent.is_some_and(|parent| parent.trim().parse() == Ok(self.0)) {
+                sum += Self(id).cpu().unwrap_or_default();
+            }
+        }
+        Ok(sum)
+    }
+
     /// The memory that it holds, in KiB.
     pub fn memory(self) -> Outcome<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;

@@ -43,6 +43,7 @@ struct Figures {
     rate: Vec<f64>,
     floor_rate: Vec<f64>,
     write: Vec<f64>,
+    postgres: Vec<f64>,
 }
 
 /// Measures it.
@@ -71,7 +72,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
             "  {size} subscribers: frames of {length} bytes, {others} of other events; whole and in order"
         );
     }
-    world.server.stop().await?;
+    world.server.remove().await?;
     Ok(report)
 }
 
@@ -141,6 +142,8 @@ impl<'a> Scene<'a> {
             .push(deliveries / start.elapsed().as_secs_f64());
 
         let start = Instant::now();
+        let postgres = self.world.server.cluster.process;
+        let before = postgres.family_cpu()?;
         let ours = spent(self.world.server.process, async {
             for _ in 0..count {
                 self.marks.fewer_than(window).await?;
@@ -152,6 +155,9 @@ impl<'a> Scene<'a> {
         figures
             .rate
             .push(deliveries / start.elapsed().as_secs_f64());
+        figures
+            .postgres
+            .push((postgres.family_cpu()? - before) / deliveries);
 
         let writes = self.world.send_many(&self.quiet, count, window);
         let writes = spent(self.world.server.process, writes).await?;
@@ -193,6 +199,12 @@ impl Figures {
             format!("{what}, with the write"),
             cpu,
             (&self.raw, &self.floor),
+            None,
+        );
+        report.tell(
+            format!("{what}, with the write"),
+            "us of PostgreSQL's CPU per delivery",
+            &self.postgres,
             None,
         );
         let rate = (self.rate.as_slice(), self.floor_rate.as_slice());

@@ -59,6 +59,7 @@ struct Figures {
     floor: Vec<f64>,
     rate: Vec<f64>,
     floor_rate: Vec<f64>,
+    postgres: Vec<f64>,
 }
 
 /// Measures it.
@@ -116,7 +117,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
         );
     }
     floor_crowd.agreed()?;
-    world.server.stop().await?;
+    world.server.remove().await?;
     Ok(report)
 }
 
@@ -181,6 +182,12 @@ impl Scene<'_> {
             report.compare(format!("{what}, without the write"), cpu, net, GOAL);
             let raw = (figures.raw.as_slice(), figures.floor.as_slice());
             report.compare(format!("{what}, with the write"), cpu, raw, None);
+            report.tell(
+                format!("{what}, with the write"),
+                "us of PostgreSQL's CPU per delivery",
+                &figures.postgres,
+                None,
+            );
             let rate = (figures.rate.as_slice(), figures.floor_rate.as_slice());
             report.compare(what, "deliveries per second", rate, None);
         }
@@ -211,6 +218,8 @@ impl Scene<'_> {
         figures
             .floor_rate
             .push(deliveries / start.elapsed().as_secs_f64());
+        let postgres = self.world.server.cluster.process;
+        let before = postgres.family_cpu()?;
         let start = Instant::now();
         let ours = spent(self.world.server.process, async {
             for number in 0..MESSAGES {
@@ -223,6 +232,9 @@ impl Scene<'_> {
         figures
             .rate
             .push(deliveries / start.elapsed().as_secs_f64());
+        figures
+            .postgres
+            .push((postgres.family_cpu()? - before) / deliveries);
         let writes = spent(self.world.server.process, async {
             for number in 0..MESSAGES {
                 marks.fewer_than(window).await?;

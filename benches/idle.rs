@@ -109,7 +109,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     }
     let what = format!("the whole process with {SOCKETS} subscribers");
     report.tell(what, "MiB", &whole, Some(Goal::Value(100.0)));
-    world.server.stop().await?;
+    world.server.remove().await?;
     Ok(report)
 }
 

@@ -40,6 +40,8 @@ pub struct Server {
 /// A PostgreSQL, and where its programs are.
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    /// Its first process.
+    pub process: Process,
     /// The directory of its socket.
     pub socket: PathBuf,
     /// The directory of its programs.
@@ -96,8 +98,14 @@ impl Server {
         })
     }
 
-    /// Ends it in good order.
-    pub async fn stop(mut self) -> Outcome<()> {
+    /// Ends it for good, and removes its data.
+    pub async fn remove(self) -> Outcome<()> {
+        let data = self.data.clone();
+        self.stop().await?;
+        Ok(fs::remove_dir_all(data)?)
+    }
+
+    async fn stop(mut self) -> Outcome<()> {
         let id = self.child.id().ok_or("the server has ended")?;
         kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
         timeout(PATIENCE, self.child.wait()).await??;
@@ -169,6 +177,7 @@ impl Cluster {
         };
         let program = fs::read_link(format!("/proc/{pid}/exe"))?;
         Ok(Self {
+            process: Process::new(pid.trim().parse()?),
             socket: socket.trim().into(),
             programs: program
                 .parent()

@@ -11,6 +11,7 @@ use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
+use crate::trusted::Trusted;
 
 /// The running server, as its parts see it.
 pub struct App {
@@ -34,6 +35,8 @@ pub struct App {
     pub shutdown: CancellationToken,
     /// The token that the explorer's page is given; only in development.
     pub page_token: Option<String>,
+    /// The documents that alone are executed; none: any.
+    pub trusted: Option<Trusted>,
 }
 
 impl App {
@@ -50,6 +53,7 @@ impl App {
             sockets: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             page_token: None,
+            trusted: None,
         }
     }
 

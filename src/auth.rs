@@ -4,6 +4,7 @@
 
 pub mod keys;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use aws_lc_rs::{constant_time, digest};
@@ -79,25 +80,54 @@ impl Viewer {
     }
 }
 
-/// The viewer of a running operation. A subscription renews it when what he may see has changed,
-/// so that everything an event leads to is resolved for who he is at that moment.
+/// Notes that it was asked who the viewer is: what was made out of it is for that viewer alone.
+/// What nobody asked for, everybody of the same audience may be given.
+#[derive(Debug, Clone, Default)]
+pub struct Witness(Arc<AtomicBool>);
+
+impl Witness {
+    /// Somebody asks.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has asked since the last time.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The viewer of a running operation. A subscription takes another one for each event, so that
+/// everything an event leads to is resolved for whom it is told, as he is at that moment.
 #[derive(Debug, Clone)]
-pub struct Present(Arc<RwLock<Arc<Viewer>>>);
+pub struct Present {
+    viewer: Arc<RwLock<Arc<Viewer>>>,
+    witness: Witness,
+}
 
 impl Present {
     /// Who he is at the start.
-    pub fn new(viewer: Viewer) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(viewer))))
+    pub fn new(viewer: impl Into<Arc<Viewer>>) -> Self {
+        Self {
+            viewer: Arc::new(RwLock::new(viewer.into())),
+            witness: Witness::default(),
+        }
     }
 
-    /// Who he is now.
+    /// Who he is now. It is noted that this was asked.
     pub fn get(&self) -> Arc<Viewer> {
-        Arc::clone(&self.0.read().expect("no holder of this lock panics"))
+        self.witness.note();
+        Arc::clone(&self.viewer.read().expect("no holder of this lock panics"))
     }
 
     /// Who he is from now on.
-    pub fn renew(&self, viewer: Viewer) {
-        *self.0.write().expect("no holder of this lock panics") = Arc::new(viewer);
+    pub fn renew(&self, viewer: Arc<Viewer>) {
+        *self.viewer.write().expect("no holder of this lock panics") = viewer;
+    }
+
+    /// What notes that it was asked who he is.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
     }
 }
 

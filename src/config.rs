@@ -180,6 +180,24 @@ pub struct Settings {
     /// Most fields of a document, a page's fields counted once an item.
     #[arg(long, env = "BOBBIN_MAX_COMPLEXITY", default_value = "100000", value_parser = clap::value_parser!(u32).range(100..=10_000_000), global = true)]
     pub max_complexity: u32,
+    /// Most tokens of a document: names, values, punctuation.
+    #[arg(long, env = "BOBBIN_MAX_TOKENS", default_value = "5000", value_parser = clap::value_parser!(u32).range(100..=1_000_000), global = true)]
+    pub max_tokens: u32,
+    /// Most aliases of an operation, every fragment written out.
+    #[arg(long, env = "BOBBIN_MAX_ALIASES", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=100_000), global = true)]
+    pub max_aliases: u32,
+    /// Most directives of an operation, every fragment written out.
+    #[arg(long, env = "BOBBIN_MAX_DIRECTIVES", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=100_000), global = true)]
+    pub max_directives: u32,
+    /// Most operations of a batch, which is a JSON array of requests; 0 refuses batches.
+    #[arg(long, env = "BOBBIN_MAX_BATCH", default_value = "10", value_parser = clap::value_parser!(u16).range(0..=1_000), global = true)]
+    pub max_batch: u16,
+    /// Memory for parsed documents and automatic persisted queries, in bytes.
+    #[arg(long, env = "BOBBIN_DOCUMENT_CACHE_BYTES", default_value = "64000000", value_parser = clap::value_parser!(u32).range(1_000_000..=4_000_000_000), global = true)]
+    pub document_cache_bytes: u32,
+    /// A JSON manifest of the documents that alone are executed [default: any document is].
+    #[arg(long, env = "BOBBIN_TRUSTED_DOCUMENTS", global = true)]
+    pub trusted_documents: Option<PathBuf>,
     /// Longest time for a query or mutation, in seconds.
     #[arg(long, env = "BOBBIN_OPERATION_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600), global = true)]
     pub operation_timeout: u16,
@@ -192,6 +210,9 @@ pub struct Settings {
     /// Time between pings on a WebSocket, in milliseconds; a pong must come before the next one.
     #[arg(long, env = "BOBBIN_PING_INTERVAL", default_value = "12000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true)]
     pub ping_interval: u32,
+    /// Time for a WebSocket client to take what is written, in milliseconds; a slower one is cut off with 4508.
+    #[arg(long, env = "BOBBIN_WRITE_TIMEOUT", default_value = "30000", value_parser = clap::value_parser!(u32).range(100..=600_000), global = true)]
+    pub write_timeout: u32,
     /// Origins whose pages may call, separated by commas, or * [default: * in development, else none].
     #[arg(long, env = "BOBBIN_CORS_ORIGINS", value_parser = origins, global = true)]
     pub cors_origins: Option<String>,
@@ -250,6 +271,11 @@ impl Settings {
     /// The time that a WebSocket client has for connection_init.
     pub fn init_timeout(&self) -> Duration {
         Duration::from_millis(self.init_timeout.into())
+    }
+
+    /// The time that a WebSocket client has to take what is written.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout.into())
     }
 
     /// The time between two pings on a WebSocket.

@@ -112,9 +112,4 @@ impl Fact {
             _ => None,
         }
     }
-
-    /// Whether it may take away somebody's sight of the thread.
-    pub fn changes_access(&self) -> bool {
-        matches!(self, Self::ParticipantRemoved(_) | Self::ThreadUpdated)
-    }
 }

@@ -8,6 +8,8 @@ pub mod ids;
 
 pub mod event;
 
+pub mod trusted;
+
 pub mod app;
 
 pub mod auth;
@@ -21,6 +23,8 @@ pub mod actions;
 pub mod live;
 
 pub mod graphql;
+
+pub mod fanout;
 
 pub mod http;
 

@@ -13,6 +13,7 @@ use bobbin::db::enums::Role;
 use bobbin::db::{api_key, pool};
 use bobbin::error::Error;
 use bobbin::postgres::{self, Postgres};
+use bobbin::trusted::Trusted;
 use bobbin::{demo, graphql, http, live, secret};
 use chrono::TimeDelta;
 use clap::Parser;
@@ -123,6 +124,10 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let mode = settings.mode()?;
     let secret = signing_secret(&settings, mode)?;
     let keys = Keys::load(secret.as_ref(), settings.jwt_jwks.as_deref(), Clock.now()).await?;
+    let trusted = match &settings.trusted_documents {
+        Some(path) => Some(Trusted::load(path).await?),
+        None => None,
+    };
     let (url, database) = match &settings.database_url {
         Some(url) => (url.reveal().to_owned(), Database::Given),
         None => {
@@ -141,6 +146,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let pool = pool::build(&url, settings.database_connections.into()).map_err(said)?;
     pool::reach(&pool).await?;
     let mut app = App::new(settings, mode, pool, keys);
+    app.trusted = trusted;
     prepare(&app).await?;
     if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);

@@ -15,7 +15,8 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use crate::auth::{Viewer, Who};
+use crate::auth::{Viewer, Who, Witness};
+use crate::db::access::find::Again;
 use crate::db::enums::{Access, MessageStatus, Role};
 use crate::db::message::Message;
 use crate::db::organization::Organization;
@@ -55,9 +56,17 @@ impl OrganizationAccess {
 #[derive(Debug, Clone)]
 pub struct ThreadAccess {
     thread: Arc<Thread>,
+    eyes: Eyes,
+    oldest_running: i64,
+    /// Told when it is asked who the viewer is, beyond whether he is staff.
+    witness: Option<Witness>,
+}
+
+/// As whom a viewer sees a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Eyes {
     who: Who,
     role: Option<Role>,
-    oldest_running: i64,
 }
 
 impl ThreadAccess {
@@ -79,8 +88,10 @@ impl ThreadAccess {
     pub fn seen_by(&self, backend: &Viewer) -> Self {
         debug_assert!(backend.key_reaches(self.thread.organization_id));
         Self {
-            who: backend.who,
-            role: None,
+            eyes: Eyes {
+                who: backend.who,
+                role: None,
+            },
             ..self.clone()
         }
     }
@@ -89,10 +100,62 @@ impl ThreadAccess {
     pub fn narrowed_to(&self, user: UserId, role: Option<Role>) -> Self {
         debug_assert!(self.by_key());
         Self {
-            who: Who::User(user),
-            role,
+            eyes: Eyes {
+                who: Who::User(user),
+                role,
+            },
             ..self.clone()
         }
+    }
+
+    /// As whom the viewer sees it.
+    pub fn eyes(&self) -> Eyes {
+        self.eyes
+    }
+
+    /// The proof of another viewer of the same audience, who was proven to see the same thread.
+    pub fn seen_as(&self, eyes: Eyes) -> Self {
+        Self {
+            eyes,
+            witness: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same proof; `witness` is told when it is asked who the viewer is.
+    pub fn watched_by(&self, witness: &Witness) -> Self {
+        Self {
+            witness: Some(witness.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same proof for the thread as it was read anew, and whether who sees it is decided as
+    /// before.
+    fn again(&self, (thread, oldest_running): (Thread, i64)) -> Again {
+        let now = (thread.id, thread.organization_id, thread.access);
+        let then = (
+            self.thread.id,
+            self.thread.organization_id,
+            self.thread.access,
+        );
+        let access = Self {
+            thread: Arc::new(thread),
+            oldest_running,
+            ..self.clone()
+        };
+        if now == then {
+            Again::Same(access)
+        } else {
+            Again::Moved(access)
+        }
+    }
+
+    fn who(&self) -> Who {
+        if let Some(witness) = &self.witness {
+            witness.note();
+        }
+        self.eyes.who
     }
 
     /// The oldest transaction that may still have been running when the thread was read: what is
@@ -103,7 +166,7 @@ impl ThreadAccess {
 
     /// The person who sees it; a backend is none.
     pub fn viewer_id(&self) -> Option<UserId> {
-        match self.who {
+        match self.who() {
             Who::User(id) => Some(id),
             Who::Key => None,
         }
@@ -111,12 +174,12 @@ impl ThreadAccess {
 
     /// Whether an API key sees it.
     pub fn by_key(&self) -> bool {
-        self.who == Who::Key
+        self.who() == Who::Key
     }
 
     /// Whether the viewer reads private notes: agents, admins and API keys.
     pub fn is_staff(&self) -> bool {
-        self.by_key() || self.role.is_some_and(Role::is_staff)
+        self.eyes.is_staff()
     }
 
     /// Whether an event for this audience is for the viewer.
@@ -133,7 +196,7 @@ impl ThreadAccess {
 
     /// Whether the viewer deletes for good: admins and API keys.
     pub fn erases(&self) -> bool {
-        self.by_key() || self.role == Some(Role::Admin)
+        self.by_key() || self.eyes.role == Some(Role::Admin)
     }
 
     /// The condition on messages of this thread that the viewer finds in its lists: what was
@@ -145,9 +208,9 @@ impl ThreadAccess {
     /// Whether the viewer sees a message of this thread. An API key sees a draft that it names
     /// (a backend that writes for a person), though it finds none in lists.
     pub fn sees(&self, message: &Message) -> bool {
-        let own = self.viewer_id().is_some() && message.sender_id == self.viewer_id();
         let draft = message.status == MessageStatus::Draft;
-        (!draft || own || self.by_key()) && (!message.private || self.is_staff())
+        let own = || self.viewer_id().is_some() && message.sender_id == self.viewer_id();
+        (!draft || own() || self.by_key()) && (!message.private || self.is_staff())
     }
 
     /// The message with its proof, if the viewer sees it.
@@ -161,6 +224,13 @@ impl ThreadAccess {
         } else {
             Err(Error::NotFound("message"))
         }
+    }
+}
+
+impl Eyes {
+    /// Whether they read private notes.
+    pub fn is_staff(self) -> bool {
+        self.who == Who::Key || self.role.is_some_and(Role::is_staff)
     }
 }
 
@@ -349,10 +419,13 @@ pub(in crate::db) fn thread_access(
     (thread, oldest_running): (Thread, i64),
 ) -> ThreadAccess {
     ThreadAccess {
-        role: viewer.role_in(thread.organization_id),
-        who: viewer.who,
+        eyes: Eyes {
+            who: viewer.who,
+            role: viewer.role_in(thread.organization_id),
+        },
         thread: Arc::new(thread),
         oldest_running,
+        witness: None,
     }
 }
 

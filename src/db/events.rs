@@ -118,19 +118,19 @@ pub async fn after(
     })
 }
 
-/// The deletion of a thread whose proof is from before it; none if the thread is there, or if
-/// the viewer had left it after that number.
+/// The deletion of a thread that a viewer saw at a number of its log; none if the thread is there,
+/// or if he had left it before.
 pub async fn deletion(
     conn: &mut Conn,
-    access: &ThreadAccess,
+    (thread, viewer): (ThreadId, Option<UserId>),
     seq: i64,
 ) -> Result<Option<Arc<Event>>> {
-    let viewer = access.viewer_id().unwrap_or(UserId::NOBODY);
+    let viewer = viewer.unwrap_or(UserId::NOBODY);
     let left = events::kind
         .eq(EventKind::ParticipantRemoved)
         .and(events::user_id.eq(viewer).assume_not_null());
     let row: Option<Row> = events::table
-        .filter(events::thread_id.eq(access.thread().id))
+        .filter(events::thread_id.eq(thread))
         .filter(events::seq.gt(seq))
         .filter(left.or(events::kind.eq(EventKind::ThreadDeleted)))
         .order(events::seq)

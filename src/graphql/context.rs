@@ -1,16 +1,20 @@
 //! What a request carries, and the one way to ask who is asking.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
-use tokio::sync::oneshot;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
 
 use crate::app::App;
 use crate::auth::{Credential, Present, Viewer};
 use crate::error::{Error, Result};
 use crate::graphql::loaders::Batch;
 use crate::graphql::rounds::Rounds;
+use crate::ids::{Ref, ThreadId};
+use crate::live::replay::Occurrence;
 
 /// A verified credential and the viewer that it stands for.
 #[derive(Debug, Clone)]
@@ -27,7 +31,24 @@ pub struct Asking {
     session: Option<Session>,
     batch: Option<DataLoader<Batch>>,
     rounds: Rounds,
-    started: Mutex<Option<oneshot::Sender<()>>>,
+    source: Source,
+}
+
+/// What a subscription wants to follow.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A thread, from behind a cursor or from now on.
+    Thread(Ref<ThreadId>, Option<String>),
+}
+
+/// Where the events of a subscription come from.
+enum Source {
+    /// From nowhere: a query or mutation.
+    None,
+    /// From nowhere yet: it is noted what it wants to follow.
+    Asked(Arc<OnceLock<Target>>),
+    /// From here.
+    Fed(Mutex<Option<mpsc::Receiver<Occurrence>>>),
 }
 
 impl Asking {
@@ -42,21 +63,29 @@ impl Asking {
             session,
             batch,
             rounds,
-            started: Mutex::new(None),
+            source: Source::None,
+        }
+    }
+
+    /// The same for a subscription of which only `target` is to be found out.
+    pub fn asked(self, target: Arc<OnceLock<Target>>) -> Self {
+        Self {
+            source: Source::Asked(target),
+            ..self
+        }
+    }
+
+    /// The same for a subscription that is told what comes from here.
+    pub fn fed(self, occurrences: mpsc::Receiver<Occurrence>) -> Self {
+        Self {
+            source: Source::Fed(Mutex::new(Some(occurrences))),
+            ..self
         }
     }
 
     /// When its look-ups are made.
     pub fn rounds(&self) -> Rounds {
         self.rounds.clone()
-    }
-
-    /// The same; `started` is told when a subscription misses nothing any more.
-    pub fn with_start(self, started: oneshot::Sender<()>) -> Self {
-        Self {
-            started: Mutex::new(Some(started)),
-            ..self
-        }
     }
 }
 
@@ -74,8 +103,8 @@ pub trait Ask {
     /// What gathers look-ups by key into one query.
     fn batch(&self) -> Result<&DataLoader<Batch>>;
 
-    /// Says that this request's subscription misses nothing from now on.
-    fn say_started(&self);
+    /// What happens to a target, as it comes to this request.
+    fn follow(&self, target: Target) -> BoxStream<'static, Occurrence>;
 }
 
 impl Ask for Context<'_> {
@@ -101,16 +130,22 @@ impl Ask for Context<'_> {
             .ok_or_else(|| Error::Unauthenticated("a credential is required".to_owned()))
     }
 
-    fn say_started(&self) {
-        let started = asking(self)
-            .started
-            .lock()
-            .expect("no holder of this lock panics")
-            .take();
-        if let Some(started) = started {
-            // Whoever waited may have gone.
-            let _ = started.send(());
-        }
+    fn follow(&self, target: Target) -> BoxStream<'static, Occurrence> {
+        let occurrences = match &asking(self).source {
+            Source::None => None,
+            Source::Asked(asked) => {
+                // A document has one root field, so this is the first time.
+                let _ = asked.set(target);
+                None
+            }
+            Source::Fed(fed) => fed.lock().expect("no holder of this lock panics").take(),
+        };
+        futures_util::stream::unfold(occurrences, async |occurrences| {
+            let mut occurrences = occurrences?;
+            let next = occurrences.recv().await?;
+            Some((next, Some(occurrences)))
+        })
+        .boxed()
     }
 }
 

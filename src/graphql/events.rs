@@ -12,19 +12,19 @@ use crate::db::enums::Mark;
 use crate::db::message as db;
 use crate::error::{Error, Result};
 use crate::event::{Appended, Fact};
-use crate::graphql::context::Ask;
+use crate::graphql::context::{Ask, Target};
 use crate::graphql::message::Message;
 use crate::graphql::scalars::DateTime;
 use crate::graphql::thread::{self, Thread};
 use crate::graphql::user::{self, User};
 use crate::ids::{Ref, UserId};
-use crate::live::feed::{Feed, Occurrence, What};
+use crate::live::replay::{Occurrence, What};
 
 /// What all events have in common.
 struct Common {
     access: ThreadAccess,
     actor: Option<UserId>,
-    cursor: String,
+    cursor: Arc<str>,
     at: DateTime,
 }
 
@@ -257,12 +257,12 @@ impl From<Occurrence> for ThreadEvent {
     fn from(occurrence: Occurrence) -> Self {
         let Occurrence {
             what,
-            position,
+            cursor,
             at,
             access,
         } = occurrence;
         let mut common = Common {
-            cursor: position.encode(access.thread().id),
+            cursor,
             at: DateTime(at),
             actor: None,
             access,
@@ -331,17 +331,9 @@ impl Subscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The thread's id or externalId.")] thread_id: ID,
         #[graphql(desc = "The cursor of an event, or of the thread.")] after: Option<String>,
-    ) -> Result<impl Stream<Item = Result<ThreadEvent>> + use<>> {
-        let session = ctx.session()?;
-        let feed = Feed::open(
-            Arc::clone(ctx.app()),
-            session.credential.clone(),
-            session.viewer.clone(),
-            &Ref::parse(&thread_id),
-            after.as_deref(),
-        )
-        .await?;
-        ctx.say_started();
-        Ok(feed.into_stream().map(|told| told.map(ThreadEvent::from)))
+    ) -> Result<impl Stream<Item = ThreadEvent> + use<>> {
+        ctx.session()?;
+        let target = Target::Thread(Ref::parse(&thread_id), after);
+        Ok(ctx.follow(target).map(ThreadEvent::from))
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod context;
 
+pub mod answer;
+
 pub mod scalars;
 
 pub mod enums;

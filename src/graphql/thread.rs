@@ -3,7 +3,8 @@
 use async_graphql::{Context, Description, ID, Object};
 use uuid::Uuid;
 
-use crate::db::access::{ThreadAccess, find};
+use crate::db::access::ThreadAccess;
+use crate::db::access::find::{self, Again};
 use crate::db::message_list::{self, Pick};
 use crate::db::page::{List, PageArgs};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::graphql::organization::{self, Organization};
 use crate::graphql::participant::ParticipantConnection;
 use crate::graphql::scalars::{DateTime, Metadata};
 use crate::graphql::thread_loaders::{
-    HiddenIs, In, NewestMove, OwnPartIn, ParticipantsIn, UnreadIn,
+    HiddenIs, In, NewestMove, Now, OwnPartIn, ParticipantsIn, UnreadIn,
 };
 use crate::graphql::user::{self, User};
 use crate::ids::Ref;
@@ -319,6 +320,14 @@ impl Thread {
 
 /// A thread that the viewer was proven to see, as it is now.
 pub async fn load(ctx: &Context<'_>, access: &ThreadAccess) -> Result<Option<Thread>> {
-    let found = ctx.batch()?.load_one(ThreadOf(access.thread().id)).await?;
-    Ok(found.map(|now| Thread(access.with(now.thread().clone()))))
+    match ctx.batch()?.load_one(In(access.clone(), Now)).await? {
+        None => Ok(None),
+        Some(Again::Gone) => Ok(None),
+        Some(Again::Same(access)) => Ok(Some(Thread(access))),
+        // It is decided anew who sees it.
+        Some(Again::Moved(_)) => {
+            let found = ctx.batch()?.load_one(ThreadOf(access.thread().id)).await?;
+            Ok(found.map(Thread))
+        }
+    }
 }

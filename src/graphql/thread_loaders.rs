@@ -8,6 +8,7 @@ use async_graphql::dataloader::Loader;
 use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
+use crate::db::access::find::{self, Again};
 use crate::db::hidden;
 use crate::db::message::Message;
 use crate::db::message_list::{self, Pick};
@@ -63,6 +64,10 @@ pub type NewestUpTo = In<Key<i64>>;
 /// How many drafts of his own the viewer finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Drafts;
+
+/// What has become of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Now;
 
 /// The newest transaction that moved a watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -200,6 +205,10 @@ impl Loader<MarksOf> for Batch {
     }
 }
 
+#[expect(
+    clippy::mutable_key_type,
+    reason = "keys are compared by the thread's id, which does not change"
+)]
 impl Loader<PickOf> for Batch {
     type Value = Arc<Message>;
     type Error = Error;
@@ -219,6 +228,10 @@ impl Loader<PickOf> for Batch {
     }
 }
 
+#[expect(
+    clippy::mutable_key_type,
+    reason = "keys are compared by the thread's id, which does not change"
+)]
 impl Loader<MessagesIn> for Batch {
     type Value = Slice<Message>;
     type Error = Error;
@@ -247,6 +260,19 @@ impl Loader<In<Drafts>> for Batch {
         let conn = &mut self.conn().await?;
         let found = message_list::draft_counts(conn, &threads).await?;
         let of = |key: &In<Drafts>| Some((key.clone(), *found.get(&key.0.thread().id)?));
+        Ok(keys.iter().filter_map(of).collect())
+    }
+}
+
+impl Loader<In<Now>> for Batch {
+    type Value = Again;
+    type Error = Error;
+
+    async fn load(&self, keys: &[In<Now>]) -> Result<HashMap<In<Now>, Again>> {
+        let proofs: Vec<ThreadAccess> = keys.iter().map(|key| key.0.clone()).collect();
+        let conn = &mut self.conn().await?;
+        let mut found = find::threads_again(conn, &proofs).await?;
+        let of = |key: &In<Now>| Some((key.clone(), found.remove(&key.0.thread().id)?));
         Ok(keys.iter().filter_map(of).collect())
     }
 }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::auth::{self, Present};
 use crate::error::Result;
+use crate::graphql::answer::{refused, written};
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
 use crate::http::negotiation::{Accept, is_json};
-use crate::http::operation::{Operation, Params, refusal, refused, written};
+use crate::http::operation::{Operation, Params, refusal};
 use crate::http::websocket;
 
 /// The parameters of a GET, of which two are JSON.
@@ -24,6 +25,7 @@ use crate::http::websocket;
 #[serde(rename_all = "camelCase")]
 struct GetParams {
     query: Option<String>,
+    document_id: Option<String>,
     operation_name: Option<String>,
     variables: Option<String>,
     extensions: Option<String>,
@@ -136,6 +138,7 @@ fn read_url(uri: &axum::http::Uri) -> Result<Params, Box<Response>> {
     };
     let params = Params {
         query: params.query,
+        document_id: params.document_id,
         operation_name: params.operation_name.filter(|name| !name.is_empty()),
         variables: object("variables", params.variables)?,
         extensions: object("extensions", params.extensions)?,
@@ -177,11 +180,7 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params,
 }
 
 fn check(params: Params) -> Result<Params, Box<Response>> {
-    if params
-        .query
-        .as_ref()
-        .is_none_or(|query| query.trim().is_empty())
-    {
+    if params.is_unnamed() {
         return Err(bad_request("query is required"));
     }
     Ok(params)

@@ -1,5 +1,5 @@
-//! How much a document asks for, counted before anything else looks at it: a few hundred bytes of
-//! fragments within fragments, or of pages within pages, can ask for more than a server has.
+//! How much a document asks for, counted before it is executed: a few hundred bytes of fragments
+//! within fragments, or of pages within pages, can ask for more than a server has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,6 +10,7 @@ use async_graphql::parser::types::{
 };
 use async_graphql_value::{ConstValue, Value as Written};
 
+use crate::config::Settings;
 use crate::db::page::{DEFAULT_PAGE, MAX_PAGE};
 
 /// Fragments are followed so deep, counted over fields and spreads.
@@ -19,18 +20,26 @@ const MAX_NESTING: usize = 200;
 /// costs.
 const MAX_WRITTEN: u64 = 10_000;
 
+/// What `MAX_WRITTEN` counts, in words for who exceeds it.
+const WRITTEN: &str = "fields and spreads, every fragment written out";
+
+/// What the cost counts.
+const COST: &str = "fields, those of a page counted once an item";
+
 /// The limits, and what must be known of the schema to count.
 pub struct Limits {
     /// Fields that answer pages, by name.
     connections: HashSet<String>,
     max_cost: u64,
+    max_aliases: u64,
+    max_directives: u64,
 }
 
 /// Why a document is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Excess {
-    /// It asks for too much; the limit.
-    TooMuch(u64),
+    /// It has too much of something; the limit, and of what.
+    TooMuch(u64, &'static str),
     /// It is not valid; why.
     Invalid(&'static str),
 }
@@ -40,7 +49,7 @@ pub type Variables = serde_json::Map<String, serde_json::Value>;
 
 impl Limits {
     /// For a schema, written as text.
-    pub fn new(sdl: &str, max_cost: u32) -> Self {
+    pub fn new(sdl: &str, settings: &Settings) -> Self {
         let document = parse_schema(sdl).expect("the schema prints as it parses");
         let mut connections = HashSet::new();
         for definition in document.definitions {
@@ -57,7 +66,9 @@ impl Limits {
         }
         Self {
             connections,
-            max_cost: max_cost.into(),
+            max_cost: settings.max_complexity.into(),
+            max_aliases: settings.max_aliases.into(),
+            max_directives: settings.max_directives.into(),
         }
     }
 
@@ -75,12 +86,17 @@ impl Limits {
             variables,
             fragments: HashMap::new(),
         };
-        let asked = count.set(&operation.selection_set.node, 0)?;
-        if asked.nodes > MAX_WRITTEN {
-            return Err(Excess::TooMuch(MAX_WRITTEN));
-        }
-        if asked.cost > self.max_cost {
-            return Err(Excess::TooMuch(self.max_cost));
+        let mut asked = count.set(&operation.selection_set.node, 0)?;
+        asked.directives = asked.directives.saturating_add(of_operation(operation));
+        for (found, most, what) in [
+            (asked.nodes, MAX_WRITTEN, WRITTEN),
+            (asked.cost, self.max_cost, COST),
+            (asked.aliases, self.max_aliases, "aliases"),
+            (asked.directives, self.max_directives, "directives"),
+        ] {
+            if found > most {
+                return Err(Excess::TooMuch(most, what));
+            }
         }
         // GraphQL specification, section 5.2.4.1: a subscription has a single root field.
         if operation.ty == OperationType::Subscription && asked.width != 1 {
@@ -99,6 +115,10 @@ struct Asked {
     cost: u64,
     /// Fields at the set's own level.
     width: u64,
+    /// Aliases as they are written, every fragment written out.
+    aliases: u64,
+    /// Directives, likewise.
+    directives: u64,
 }
 
 impl Asked {
@@ -107,6 +127,8 @@ impl Asked {
             nodes: self.nodes.saturating_add(other.nodes),
             cost: self.cost.saturating_add(other.cost),
             width: self.width.saturating_add(other.width),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
         }
     }
 }
@@ -123,21 +145,27 @@ struct Count<'a> {
 impl<'a> Count<'a> {
     fn set(&mut self, set: &'a SelectionSet, nesting: usize) -> Result<Asked, Excess> {
         if nesting > MAX_NESTING {
-            return Err(Excess::TooMuch(self.limits.max_cost));
+            return Err(Excess::TooMuch(MAX_WRITTEN, WRITTEN));
         }
         let mut sum = Asked::default();
         for selection in &set.items {
-            let asked = match &selection.node {
-                Selection::Field(field) => self.field(&field.node, nesting)?,
+            let (asked, directives) = match &selection.node {
+                Selection::Field(field) => {
+                    (self.field(&field.node, nesting)?, &field.node.directives)
+                }
                 Selection::InlineFragment(fragment) => {
-                    self.set(&fragment.node.selection_set.node, nesting + 1)?
+                    let fragment = &fragment.node;
+                    let asked = self.set(&fragment.selection_set.node, nesting + 1)?;
+                    (asked, &fragment.directives)
                 }
                 Selection::FragmentSpread(spread) => {
-                    self.fragment(spread.node.fragment_name.node.as_str(), nesting)?
+                    let name = spread.node.fragment_name.node.as_str();
+                    (self.fragment(name, nesting)?, &spread.node.directives)
                 }
             };
             sum = sum.plus(asked);
             sum.nodes = sum.nodes.saturating_add(1);
+            sum.directives = sum.directives.saturating_add(len(directives));
         }
         Ok(sum)
     }
@@ -146,9 +174,10 @@ impl<'a> Count<'a> {
         let inner = self.set(&field.selection_set.node, nesting + 1)?;
         let times = self.items(field);
         Ok(Asked {
-            nodes: inner.nodes,
             cost: inner.cost.saturating_mul(times).saturating_add(1),
             width: 1,
+            aliases: inner.aliases.saturating_add(field.alias.is_some().into()),
+            ..inner
         })
     }
 
@@ -163,7 +192,10 @@ impl<'a> Count<'a> {
             return Ok(Asked::default());
         };
         self.fragments.insert(name.as_str(), None);
-        let asked = self.set(&fragment.node.selection_set.node, nesting + 1)?;
+        let mut asked = self.set(&fragment.node.selection_set.node, nesting + 1)?;
+        asked.directives = asked
+            .directives
+            .saturating_add(len(&fragment.node.directives));
         self.fragments.insert(name.as_str(), Some(asked));
         Ok(asked)
     }
@@ -215,10 +247,23 @@ impl<'a> Count<'a> {
     }
 }
 
+/// The directives of an operation's head: its own, and those of its variables.
+fn of_operation(operation: &OperationDefinition) -> u64 {
+    let variables = operation.variable_definitions.iter();
+    variables
+        .map(|definition| len(&definition.node.directives))
+        .fold(len(&operation.directives), u64::saturating_add)
+}
+
+fn len<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
     use async_graphql::parser::types::DocumentOperations;
+    use clap::Parser;
     use serde_json::json;
 
     use super::*;
@@ -234,7 +279,8 @@ mod tests {
             panic!("one operation");
         };
         let variables = variables.as_object().cloned().unwrap_or_default();
-        Limits::new(SDL, 20_000).check(&document, &operation.node, &variables)
+        let settings = Settings::parse_from(["bobbin", "--max-complexity", "20000"]);
+        Limits::new(SDL, &settings).check(&document, &operation.node, &variables)
     }
 
     #[test]
@@ -243,7 +289,7 @@ mod tests {
         assert_eq!(check(pages, json!({ "n": 50 })), Ok(()));
         assert_eq!(
             check(pages, json!({ "n": 100 })),
-            Err(Excess::TooMuch(20_000))
+            Err(Excess::TooMuch(20_000, COST))
         );
         let unsaid = "{ threads { nodes { messages { nodes { id } } } } }";
         assert_eq!(check(unsaid, json!({})), Ok(()));
@@ -256,7 +302,35 @@ mod tests {
             bomb += &format!(" fragment f{n} on T {{ ...f{m} ...f{m} }}", m = n + 1);
         }
         bomb += " fragment f60 on T { id }";
-        assert_eq!(check(&bomb, json!({})), Err(Excess::TooMuch(MAX_WRITTEN)));
+        assert_eq!(
+            check(&bomb, json!({})),
+            Err(Excess::TooMuch(MAX_WRITTEN, WRITTEN))
+        );
+    }
+
+    #[test]
+    fn aliases_and_directives_count_wherever_they_stand() {
+        let of = |count: usize, one: &str| format!("{{ threads {{ {} }} }}", one.repeat(count));
+        for (one, what) in [
+            ("a: id ", "aliases"),
+            ("id @skip(if: false) ", "directives"),
+            ("... @skip(if: false) { id } ", "directives"),
+        ] {
+            assert_eq!(check(&of(100, one), json!({})), Ok(()));
+            assert_eq!(
+                check(&of(101, one), json!({})),
+                Err(Excess::TooMuch(100, what))
+            );
+        }
+        let fragment = " fragment f on ThreadConnection @x { a: id ...@y { b: id } }";
+        let twice = format!(
+            "query($n: Int @z) {{ threads {{ ...f ...f {} }} }}{fragment}",
+            "a: id ".repeat(97)
+        );
+        assert_eq!(
+            check(&twice, json!({})),
+            Err(Excess::TooMuch(100, "aliases"))
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod negotiation;
 
 mod limits;
 
+mod documents;
+
 mod operation;
 
 mod graphql;
@@ -30,7 +32,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::app::App;
 use crate::config::Mode;
 use crate::db::pool;
+use crate::fanout::Fanout;
 use crate::graphql::BobbinSchema;
+use crate::http::documents::Documents;
 use crate::http::limits::Limits;
 
 /// How long the end of the server waits for sockets and writes.
@@ -42,6 +46,8 @@ struct Server {
     app: Arc<App>,
     schema: BobbinSchema,
     limits: Arc<Limits>,
+    fanout: Arc<Fanout>,
+    documents: Arc<Documents>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -79,8 +85,10 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
+    let fanout = Fanout::new(Arc::clone(&app));
     let schema = operation::schema(&app);
-    let limits = Arc::new(Limits::new(&schema.sdl(), app.settings.max_complexity));
+    let limits = Arc::new(Limits::new(&schema.sdl(), &app.settings));
+    let documents = Arc::new(Documents::new(Arc::clone(&app)));
     let cors = cors(&app);
     Router::new()
         .route("/", get(Redirect::temporary("/graphiql")))
@@ -92,9 +100,11 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .layer(cors)
         .with_state(Server {
+            fanout,
             app,
             schema,
             limits,
+            documents,
         })
 }
 

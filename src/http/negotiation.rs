@@ -7,6 +7,8 @@ use async_graphql::Response as Answer;
 use axum::http::{HeaderMap, StatusCode, header};
 use mediatype::{MediaTypeBuf, MediaTypeList, ReadParams};
 
+use crate::graphql::answer::is_request_error;
+
 /// What an answer is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
@@ -68,13 +70,6 @@ impl Accept {
             _ => StatusCode::OK,
         }
     }
-}
-
-/// Whether a request failed before anything was executed: its answer has no data at all.
-pub fn is_request_error(answer: &Answer) -> bool {
-    !answer.errors.is_empty()
-        && answer.data == async_graphql::Value::Null
-        && answer.errors.iter().all(|error| error.path.is_empty())
 }
 
 /// Whether a request's body is JSON in UTF-8.

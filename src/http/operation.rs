@@ -1,26 +1,27 @@
 //! One operation, whatever it came by: parsed, executed within its limits, answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
-use async_graphql::{
-    ErrorExtensionValues, IntrospectionMode, Request, Response as Answer, ServerError, Value,
-    Variables,
-};
+use async_graphql::{IntrospectionMode, Request, Response as Answer};
+use async_graphql_value::Value as Written;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::fanout::run::Plan;
+use crate::graphql::answer::{failed, finished, refused};
 use crate::graphql::context::Asking;
 use crate::graphql::{self, BobbinSchema};
 use crate::http::Server;
-use crate::http::limits::Excess;
-use crate::http::negotiation::is_request_error;
+use crate::http::documents::{Absence, Document};
+use crate::http::limits::{Excess, Variables};
+use crate::trusted::hash;
 
 /// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
 /// specification.
@@ -29,23 +30,46 @@ use crate::http::negotiation::is_request_error;
 pub struct Params {
     /// The document.
     pub query: Option<String>,
+    /// A name of the document, instead of itself: `sha256:` and its hash, or a trusted one's id.
+    #[serde(default)]
+    pub document_id: Option<String>,
     /// Which of its operations.
     #[serde(default)]
     pub operation_name: Option<String>,
     /// The values of its variables.
     #[serde(default, deserialize_with = "object")]
-    pub variables: Option<serde_json::Map<String, serde_json::Value>>,
-    /// What else the client wants to say.
+    pub variables: Option<Variables>,
+    /// What else the client wants to say: `persistedQuery` names a document by its hash.
     #[serde(default, deserialize_with = "object")]
-    #[expect(dead_code, reason = "its shape is checked; no extension is read yet")]
-    pub extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    pub extensions: Option<Variables>,
 }
 
-/// An operation that was parsed.
+impl Params {
+    /// Whether it says in no way what to execute. That is no request at all, whereas a document
+    /// that nobody knows is a request that fails.
+    pub fn is_unnamed(&self) -> bool {
+        let named = |all: &Variables| all.get("persistedQuery").is_some_and(|one| !one.is_null());
+        self.query
+            .as_deref()
+            .is_none_or(|text| text.trim().is_empty())
+            && self.document_id.is_none()
+            && !self.extensions.as_ref().is_some_and(named)
+    }
+}
+
+/// An operation that was parsed, and is within the limits.
+///
+/// Two of them ask for the same if `document.normalized()`, `name` and `variables` are equal.
 pub struct Operation {
-    request: Request,
+    /// Its document.
+    pub document: Arc<Document>,
+    /// Which of the document's operations; none: the only one.
+    pub name: Option<String>,
+    /// The values of its variables.
+    pub variables: Variables,
     /// Query, mutation or subscription.
     pub kind: OperationType,
+    introspection: IntrospectionMode,
 }
 
 /// The schema with the limits of the settings.
@@ -58,12 +82,12 @@ pub fn schema(app: &App) -> BobbinSchema {
 impl Operation {
     /// Parses a document and finds the operation that is meant.
     pub fn parse(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
-        let Some(query) = params.query else {
-            return Err(Box::new(failed("BAD_USER_INPUT", "query is required")));
-        };
-        let document = async_graphql::parser::parse_query(&query)
-            .map_err(|error| Box::new(finished(Answer::from_errors(vec![error.into()]))))?;
-        let Some(operation) = operation(&document, params.operation_name.as_deref()) else {
+        let document = server
+            .documents
+            .find(&params)
+            .map_err(|absence| Box::new(absent(absence)))?;
+        let name = params.operation_name.filter(|name| !name.is_empty());
+        let Some(operation) = operation(document.parsed(), name.as_deref()) else {
             return Err(Box::new(failed(
                 "GRAPHQL_VALIDATION_FAILED",
                 "operationName must name one of the document's operations",
@@ -77,29 +101,65 @@ impl Operation {
         }
         server
             .limits
-            .check(&document, operation, &variables)
+            .check(document.parsed(), operation, &variables)
             .map_err(|excess| {
                 Box::new(match excess {
-                    Excess::TooMuch(most) => failed(
-                        "QUERY_TOO_COMPLEX",
-                        &format!("the document asks for more than {most} fields, those of a page counted once an item"),
-                    ),
+                    Excess::TooMuch(most, what) => too_complex(most, what),
                     Excess::Invalid(why) => failed("GRAPHQL_VALIDATION_FAILED", why),
                 })
             })?;
-        let mut request = Request::new(query)
-            .variables(Variables::from_json(serde_json::Value::Object(variables)));
-        request.operation_name = params.operation_name;
-        request.set_parsed_query(document);
-        if !server.app.settings.introspection {
-            request.introspection_mode = IntrospectionMode::Disabled;
-        }
-        Ok(Self { request, kind })
+        let introspection = if server.app.settings.introspection {
+            IntrospectionMode::Enabled
+        } else {
+            IntrospectionMode::Disabled
+        };
+        Ok(Self {
+            document,
+            name,
+            variables,
+            kind,
+            introspection,
+        })
     }
 
     /// The request to execute, for this asker.
-    pub fn request(self, asking: Asking) -> Request {
-        self.request.data(asking)
+    fn request(&self, asking: Asking) -> Request {
+        self.bare_request().data(asking)
+    }
+
+    fn bare_request(&self) -> Request {
+        let variables = serde_json::Value::Object(self.variables.clone());
+        // The text is for who would parse it; the parsed document goes along.
+        let mut request =
+            Request::new("").variables(async_graphql::Variables::from_json(variables));
+        request.operation_name.clone_from(&self.name);
+        request.introspection_mode = self.introspection;
+        request.set_parsed_query(self.document.parsed().clone());
+        request
+    }
+
+    /// What a subscription executes for each event.
+    pub fn into_plan(self, schema: &BobbinSchema) -> Plan {
+        let digest = self.digest();
+        Plan::new(schema.clone(), digest, move || self.bare_request())
+    }
+
+    /// Subscriptions with the same one are told the same, if they follow the same.
+    fn digest(&self) -> [u8; 32] {
+        // What is handed to the root field alone says where a subscriber stands, not what he
+        // wants to be told.
+        let place = operation(self.document.parsed(), self.name.as_deref())
+            .map(root_variables)
+            .unwrap_or_default();
+        let variables = self.variables.iter();
+        let rest: BTreeMap<_, _> = variables
+            .filter(|(name, _)| {
+                let only_there = self.document.names_variable(name) == 2;
+                !(only_there && place.contains(&name.as_str()))
+            })
+            .collect();
+        let key = json!([self.document.normalized(), self.name, rest]);
+        hash(&key.to_string())
     }
 
     /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
@@ -124,28 +184,6 @@ impl Operation {
     }
 }
 
-/// An answer as clients get it: every error has a code.
-pub fn finished(mut answer: Answer) -> Answer {
-    let request_error = is_request_error(&answer);
-    for error in &mut answer.errors {
-        let code = code_for(error, request_error);
-        let extensions = error.extensions.get_or_insert_default();
-        if extensions.get("code").is_none() {
-            extensions.set("code", code);
-        }
-    }
-    answer
-}
-
-/// The answer to what could not be executed.
-pub fn refused(error: Error) -> Answer {
-    let error = async_graphql::Error::from(error);
-    let mut error = error.into_server_error(Default::default());
-    // It is about no place in the document, and a location counts from 1.
-    error.locations.clear();
-    Answer::from_errors(vec![error])
-}
-
 /// The answer of the transport itself, outside any operation.
 pub fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
@@ -153,47 +191,25 @@ pub fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
 }
 
-/// An answer as it is written: without `data` if nothing was executed.
-pub fn written(answer: &Answer) -> String {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a Value>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: &'a [ServerError],
+/// The answer to a request whose document is not there.
+fn absent(absence: Absence) -> Answer {
+    match absence {
+        Absence::Unnamed => failed("BAD_REQUEST", "query is required"),
+        Absence::TooLong(most) => too_complex(u64::try_from(most).unwrap_or(u64::MAX), "tokens"),
+        Absence::Syntax(error) => finished(Answer::from_errors(vec![error.into()])),
+        // Clients know this message by heart, and send the text then.
+        Absence::Unknown => failed("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound"),
+        Absence::Untrusted => failed(
+            "DOCUMENT_NOT_TRUSTED",
+            "this server executes only the documents that its operator has listed",
+        ),
+        Absence::Invalid(why) => failed("BAD_REQUEST", why),
     }
-    let written = Written {
-        data: (!is_request_error(answer)).then_some(&answer.data),
-        errors: &answer.errors,
-    };
-    serde_json::to_string(&written).expect("an answer serializes")
 }
 
-fn failed(code: &str, message: &str) -> Answer {
-    let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", code);
-    let mut error = ServerError::new(message, None);
-    error.extensions = Some(extensions);
-    Answer::from_errors(vec![error])
-}
-
-/// The code of an error that the executor itself found.
-fn code_for(error: &ServerError, request_error: bool) -> &'static str {
-    let message = error.message.as_str();
-    const LIMITS: [&str; 3] = [
-        "Query is too complex",
-        "Query is nested too deep",
-        "The recursion depth of the query",
-    ];
-    if LIMITS.iter().any(|limit| message.starts_with(limit)) {
-        "QUERY_TOO_COMPLEX"
-    } else if message.starts_with(" --> ") {
-        "GRAPHQL_PARSE_FAILED"
-    } else if request_error {
-        "GRAPHQL_VALIDATION_FAILED"
-    } else {
-        "BAD_USER_INPUT"
-    }
+fn too_complex(most: u64, what: &str) -> Answer {
+    let message = format!("the document has or asks for more than {most} {what}");
+    failed("QUERY_TOO_COMPLEX", &message)
 }
 
 fn operation<'a>(
@@ -211,12 +227,25 @@ fn operation<'a>(
     operation.map(|operation| &operation.node)
 }
 
+/// The variables that are handed to the root fields, as they are.
+fn root_variables(operation: &OperationDefinition) -> Vec<&str> {
+    let selections = operation.selection_set.node.items.iter();
+    let fields = selections.filter_map(|selection| match &selection.node {
+        Selection::Field(field) => Some(&field.node),
+        _ => None,
+    });
+    fields
+        .flat_map(|field| &field.arguments)
+        .filter_map(|(_, value)| match &value.node {
+            Written::Variable(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
 /// The first variable that must have a value and has none. The executor finds out only when a
 /// field reads it, which is too late: by then other fields have been executed.
-fn missing_variable<'a>(
-    operation: &'a OperationDefinition,
-    given: &serde_json::Map<String, serde_json::Value>,
-) -> Option<&'a str> {
+fn missing_variable<'a>(operation: &'a OperationDefinition, given: &Variables) -> Option<&'a str> {
     operation
         .variable_definitions
         .iter()
@@ -236,8 +265,6 @@ fn missing_variable<'a>(
 }
 
 /// An object, null, or nothing; another type is an error.
-fn object<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<serde_json::Map<String, serde_json::Value>>, D::Error> {
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Variables>, D::Error> {
     Option::deserialize(from)
 }

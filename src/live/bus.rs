@@ -3,6 +3,7 @@
 //! It is a hint, never the truth: what it loses or brings in another order, the log still has.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
@@ -39,6 +40,8 @@ pub enum Subject {
 #[derive(Debug, Default)]
 pub struct Bus {
     topics: Mutex<HashMap<ThreadId, broadcast::Sender<Signal>>>,
+    /// How many changes of access have been told.
+    access_changes: AtomicU64,
 }
 
 impl Bus {
@@ -71,8 +74,18 @@ impl Bus {
         }
     }
 
+    /// How many changes of anybody's access have been told: who listens already is told of the
+    /// later ones.
+    pub fn access_changes(&self) -> u64 {
+        self.access_changes.load(Ordering::SeqCst)
+    }
+
     /// Sends a signal to every listener of this node.
     pub fn send_to_all(&self, signal: &Signal) {
+        if matches!(signal, Signal::AccessChanged(_)) {
+            // Counted before it is told: whoever finds the old number is among the listeners.
+            self.access_changes.fetch_add(1, Ordering::SeqCst);
+        }
         let topics = self.topics.lock().expect("no holder of this lock panics");
         for sender in topics.values() {
             let _ = sender.send(signal.clone());

@@ -44,6 +44,14 @@ impl Position {
         }
     }
 
+    /// The position of who was told what comes before the one and what comes before the other.
+    pub fn or_later(self, other: Self) -> Self {
+        Self {
+            seq: self.seq.max(other.seq),
+            running: self.running.max(other.running),
+        }
+    }
+
     /// The opaque text that clients hand back.
     pub fn encode(self, thread: ThreadId) -> String {
         let mut bytes = Vec::with_capacity(33);

@@ -1,31 +1,24 @@
-//! What happens in one thread, for one subscriber: what he missed, then what happens, in the
-//! log's order, each once. Listen first, then read the log, then go live; whatever goes wrong on
-//! the way, a gap or a lag, leads back to reading the log.
+//! What happens in one thread, for all subscribers of one audience: in the log's order, each
+//! once. Listens first, then reads the log; whatever goes wrong on the way, a gap or a lag, leads
+//! back to reading the log.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use futures_util::Stream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::auth::{self, Credential, Present};
-use crate::db::access::{ThreadAccess, find};
-use crate::db::enums::Mark;
-use crate::db::message::Message;
-use crate::db::{events, message_list, watermark};
+use crate::db::access::ThreadAccess;
+use crate::db::access::find::{self, Again};
+use crate::db::watermark;
 use crate::error::{Error, Result};
-use crate::event::{Event, Fact};
-use crate::ids::{MessageId, Ref, ThreadId, UserId};
+use crate::event::Event;
 use crate::live::bus::{Listener, Signal};
 use crate::live::cursor::Position;
-
-/// How many events of the log are read at once.
-const STRETCH: i64 = 200;
+use crate::live::replay::{Replay, Step, Whose};
 
 /// How long an event that came early is held for the ones before it: commits are ordered,
 /// publishes are not.
@@ -37,144 +30,64 @@ const GATHER: Duration = Duration::from_millis(150);
 /// How long to wait after a first failure; twice as long after each further one, up to six times.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
-/// Something to tell a subscriber.
-#[derive(Debug, Clone)]
-pub struct Occurrence {
-    /// What.
-    pub what: What,
-    /// Up to where the subscriber has been told everything then.
-    pub position: Position,
-    /// When it happened.
-    pub at: DateTime<Utc>,
-    /// The proof that the subscriber may know it.
-    pub access: ThreadAccess,
-}
-
-/// What to tell.
-#[derive(Debug, Clone)]
-pub enum What {
-    /// An event of the log.
-    Event(Arc<Event>),
-    /// Up to which message somebody has seen the thread, or it has reached a device of theirs.
-    Moved(Mark, UserId, Option<Arc<Message>>),
-    /// The position that was asked for cannot be served; why.
-    Resync(&'static str),
-}
-
-/// One subscriber's feed.
+/// The feed of a thread.
 pub struct Feed {
-    app: Arc<App>,
-    credential: Credential,
-    viewer: Present,
-    access: ThreadAccess,
+    replay: Replay,
     listener: Listener,
-    position: Position,
-    queue: VecDeque<Occurrence>,
     /// Whether the log holds what has not been told.
     behind: bool,
     /// Events that came before their turn, and until when they are held.
     early: BTreeMap<i64, Arc<Event>>,
     hold_until: Option<Instant>,
-    seen_due: Option<Instant>,
-    /// What was last told of whom, so that a move that shows nothing new is not told.
-    told_seen: HashMap<(UserId, Mark), Option<MessageId>>,
-    /// Whether access must be proven anew before anything else is told.
-    unproven: bool,
+    moves_due: Option<Instant>,
     /// How many attempts have failed in a row.
     failures: u32,
-    /// Why the feed ends once the queue is empty.
-    ending: Option<Error>,
-    ended: bool,
 }
 
 impl Feed {
-    /// Opens a feed: from now on, or from behind a cursor.
-    pub async fn open(
-        app: Arc<App>,
-        credential: Credential,
-        viewer: Present,
-        thread: &Ref<ThreadId>,
-        after: Option<&str>,
-    ) -> Result<Self> {
-        let mut conn = app.conn().await?;
-        let id = match thread {
-            Ref::Id(id) => *id,
-            Ref::External(_) => {
-                find::thread(&mut conn, &viewer.get(), thread)
-                    .await?
-                    .thread()
-                    .id
-            }
-        };
+    /// Opens the feed of a thread, from now on, for the audience of this proof.
+    pub async fn open(app: Arc<App>, access: &ThreadAccess) -> Result<Self> {
         // Listens before it reads: what is committed after the read is on the bus then.
-        let listener = app.bus.subscribe(id);
-        let access = find::thread(&mut conn, &viewer.get(), &Ref::Id(id)).await?;
+        let listener = app.bus.subscribe(access.thread().id);
+        let mut conn = app.conn().await?;
+        let (Again::Same(access) | Again::Moved(access)) = find::again(&mut conn, access).await?
+        else {
+            return Err(Error::NotFound("thread"));
+        };
         let newest = watermark::newest_moves(&mut conn, &[&access]).await?;
         drop(conn);
-        let now = Position::now(&access, newest.get(&id).copied());
-        let mut feed = Self {
-            app,
-            credential,
-            viewer,
-            access,
+        let now = Position::now(&access, newest.get(&access.thread().id).copied());
+        Ok(Self {
+            replay: Replay::new(app, access, now).for_several(),
             listener,
-            position: now,
-            queue: VecDeque::new(),
             behind: false,
             early: BTreeMap::new(),
             hold_until: None,
-            seen_due: None,
-            told_seen: HashMap::new(),
-            unproven: false,
+            moves_due: None,
             failures: 0,
-            ending: None,
-            ended: false,
-        };
-        if let Some(text) = after {
-            match Position::decode(text, id) {
-                Some(position)
-                    if position.seq <= now.seq
-                        && position.running <= feed.access.oldest_running() =>
-                {
-                    feed.position = position;
-                    feed.behind = true;
-                    feed.seen_due = Some(Instant::now());
-                }
-                _ => feed.resync(now, "the cursor is not one of this thread"),
-            }
-        }
-        Ok(feed)
-    }
-
-    /// Everything that it tells; ends with an error when the viewer loses sight of the thread.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Occurrence>> + Send {
-        futures_util::stream::unfold(self, async |mut feed| {
-            let next = feed.next().await?;
-            Some((next, feed))
         })
     }
 
-    async fn next(&mut self) -> Option<Result<Occurrence>> {
+    /// Up to where everything has been told, once all steps are taken.
+    pub fn position(&self) -> Position {
+        self.replay.position()
+    }
+
+    /// What is to be done next; none after the thread's deletion. Waits for an absent database,
+    /// and goes on from the log.
+    pub async fn next(&mut self) -> Option<Step> {
         loop {
-            if let Some(occurrence) = self.queue.pop_front() {
-                return Some(Ok(occurrence));
+            if let Some(step) = self.replay.take_step() {
+                return Some(step);
             }
-            if self.ended {
+            if self.replay.has_ended() {
                 return None;
             }
-            let step = match self.ending.take() {
-                Some(error) => Err(error),
-                None => self.step().await,
-            };
-            match step {
+            match self.step().await {
                 Ok(()) => self.failures = 0,
-                Err(Error::Internal(cause)) => {
-                    tracing::warn!(?cause, "a subscription waits for the database");
-                    self.recover().await;
-                }
                 Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
+                    tracing::warn!(?error, "a feed waits for the database");
+                    self.recover().await;
                 }
             }
         }
@@ -183,28 +96,21 @@ impl Feed {
     /// Waits a while after a failure, which mostly is the database's absence, and goes on from
     /// the log: nothing that was not told counts as told.
     async fn recover(&mut self) {
-        // Many feeds fail at once; they do not all come back at once.
-        let spread = Duration::from_millis(u64::from(Uuid::now_v7().as_fields().3[7]));
-        let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(5)) + spread;
+        sleep(pause(self.failures)).await;
         self.failures += 1;
-        sleep(wait).await;
-        // What failed may have been the proof that access is still there.
-        self.unproven = true;
         self.behind = true;
-        self.seen_due = Some(Instant::now());
+        self.moves_due = Some(Instant::now());
     }
 
     /// Does the next thing that there is to do, or waits for one.
     async fn step(&mut self) -> Result<()> {
-        if self.unproven {
-            self.check_access().await?;
-            self.unproven = false;
-            return Ok(());
-        }
         if self.behind {
             return self.read_log().await;
         }
-        let alarm = [self.hold_until, self.seen_due].into_iter().flatten().min();
+        let alarm = [self.hold_until, self.moves_due]
+            .into_iter()
+            .flatten()
+            .min();
         let signal = tokio::select! {
             signal = self.listener.recv() => signal,
             () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
@@ -212,30 +118,22 @@ impl Feed {
             }
         };
         match signal {
-            Ok(Signal::Event(event)) => self.receive(event).await,
-            Ok(Signal::Written(seq)) => {
-                self.behind |= seq > self.position.seq;
-                Ok(())
-            }
+            Ok(Signal::Event(event)) => self.receive(event).await?,
+            Ok(Signal::Written(seq)) => self.behind |= seq > self.position().seq,
             Ok(Signal::Seen) => {
-                self.seen_due.get_or_insert_with(|| Instant::now() + GATHER);
-                Ok(())
+                self.moves_due
+                    .get_or_insert_with(|| Instant::now() + GATHER);
             }
-            Ok(Signal::AccessChanged(subject)) if self.credential.is_of(&subject) => {
-                self.check_access().await
-            }
-            Ok(Signal::AccessChanged(_)) => Ok(()),
+            Ok(Signal::AccessChanged(subject)) => self.replay.doubt(Whose::Subject(subject)),
             // The bus has dropped what this subscriber was too slow for. The log has it.
             Err(RecvError::Lagged(_)) => {
                 self.behind = true;
-                self.seen_due.get_or_insert_with(Instant::now);
-                self.check_access().await
+                self.moves_due.get_or_insert_with(Instant::now);
+                self.replay.doubt(Whose::Everybody);
             }
-            Err(RecvError::Closed) => {
-                self.ended = true;
-                Ok(())
-            }
+            Err(RecvError::Closed) => self.behind = true,
         }
+        Ok(())
     }
 
     /// What is due at a time: the wait for missing events is over, or moves are to be told.
@@ -244,23 +142,21 @@ impl Feed {
         if self.hold_until.is_some_and(|at| at <= now) {
             self.behind = true;
         }
-        if self.seen_due.is_some_and(|at| at <= now) {
-            self.tell_seen().await?;
+        if self.moves_due.is_some_and(|at| at <= now) {
+            self.replay.tell_moves().await?;
+            self.moves_due = None;
         }
         Ok(())
     }
 
     /// Takes an event from the bus, in its turn.
     async fn receive(&mut self, event: Arc<Event>) -> Result<()> {
-        if event.seq <= self.position.seq {
+        if event.seq <= self.position().seq {
             return Ok(());
         }
         self.early.insert(event.seq, event);
-        while let Some(event) = self.early.remove(&(self.position.seq + 1)) {
-            self.tell(event).await?;
-            if self.is_over() {
-                return Ok(());
-            }
+        while let Some(event) = self.early.remove(&(self.position().seq + 1)) {
+            self.replay.tell(event).await?;
         }
         self.hold_until = if self.early.is_empty() {
             None
@@ -270,160 +166,17 @@ impl Feed {
         Ok(())
     }
 
-    /// Reads the next stretch of the log.
     async fn read_log(&mut self) -> Result<()> {
         self.early.clear();
         self.hold_until = None;
-        let mut conn = self.app.conn().await?;
-        let stretch = events::after(&mut conn, &self.access, self.position.seq, STRETCH).await?;
-        // If nothing is left of the log, the thread's own number still tells how far it went.
-        let gone = match stretch.first_seq {
-            Some(seq) => seq != self.position.seq + 1,
-            None => self.position.seq < self.access.thread().seq,
-        };
-        if gone {
-            // The present position is the present one only if it is read now.
-            drop(conn);
-            self.check_access().await?;
-            if !self.is_over() {
-                let mut conn = self.app.conn().await?;
-                let newest = watermark::newest_moves(&mut conn, &[&self.access]).await?;
-                let newest = newest.get(&self.access.thread().id).copied();
-                let now = Position::now(&self.access, newest);
-                self.resync(now, "the events after the cursor are no longer kept");
-            }
-            return Ok(());
-        }
-        drop(conn);
-        for event in stretch.events {
-            self.tell(event).await?;
-        }
-        if self.is_over() {
-            return Ok(());
-        }
-        self.position.seq = stretch.last_seq;
-        self.behind = !stretch.ended;
+        self.behind = !self.replay.read_log().await?;
         Ok(())
     }
+}
 
-    /// Puts an event into the queue, if the subscriber may know it.
-    async fn tell(&mut self, event: Arc<Event>) -> Result<()> {
-        if self.is_over() {
-            return Ok(());
-        }
-        if matches!(event.fact, Fact::ThreadDeleted) {
-            self.tell_deletion(event);
-            return Ok(());
-        }
-        if event.fact.changes_access() {
-            self.check_access().await?;
-        }
-        if self.is_over() {
-            return Ok(());
-        }
-        // Not before it is certain that the event can be told: a failure reads it again.
-        self.position.seq = event.seq;
-        let readable = match &event.fact {
-            Fact::MessageCreated(message)
-            | Fact::MessageUpdated(message)
-            | Fact::MessageAppended(message, _) => self.access.sees(message),
-            _ => true,
-        };
-        if readable && self.access.hears(event.audience) {
-            let at = event.occurred_at;
-            self.push(What::Event(event), at);
-        }
-        Ok(())
-    }
-
-    /// Tells the last event there is. No proof can be made of it any more; the one in hand is of
-    /// the moment before.
-    fn tell_deletion(&mut self, event: Arc<Event>) {
-        self.position.seq = event.seq;
-        let at = event.occurred_at;
-        self.push(What::Event(event), at);
-        self.ended = true;
-    }
-
-    /// Whether nothing more is to be told.
-    fn is_over(&self) -> bool {
-        self.ended || self.ending.is_some()
-    }
-
-    /// Tells whose watermarks have moved. Reads them anew, so that it does not matter how many
-    /// moves there were, nor which hints of them were lost.
-    async fn tell_seen(&mut self) -> Result<()> {
-        self.seen_due = None;
-        let mut conn = self.app.conn().await?;
-        let since = self.position.running;
-        let moved = watermark::moved_since(&mut conn, &self.access, since).await?;
-        let places = moved.iter().map(|(moved, _)| (&self.access, moved.place()));
-        let seen = message_list::at_places(&mut conn, &places.collect::<Vec<_>>()).await?;
-        drop(conn);
-        // A message is told before the news that somebody has seen it.
-        let newest = seen
-            .iter()
-            .flatten()
-            .filter_map(|message| message.seq)
-            .max();
-        while newest.is_some_and(|seq| seq > self.position.seq) {
-            self.read_log().await?;
-            if !self.behind {
-                break;
-            }
-        }
-        if self.is_over() {
-            return Ok(());
-        }
-        for ((moved, then_from), up_to) in moved.into_iter().zip(seen) {
-            self.position.running = then_from;
-            let id = up_to.as_ref().map(|message| message.id);
-            let whose = (moved.user_id, moved.kind);
-            if self.told_seen.insert(whose, id) != Some(id) {
-                let what = What::Moved(moved.kind, moved.user_id, up_to.map(Arc::new));
-                let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
-                self.push(what, at);
-            }
-        }
-        Ok(())
-    }
-
-    /// Proves access anew, with the memberships of this moment.
-    async fn check_access(&mut self) -> Result<()> {
-        self.viewer
-            .renew(auth::viewer(&self.app, &self.credential).await?);
-        let mut conn = self.app.conn().await?;
-        let id = Ref::Id(self.access.thread().id);
-        match find::thread(&mut conn, &self.viewer.get(), &id).await {
-            Ok(access) => self.access = access,
-            // Not to know is not to have lost it.
-            Err(Error::Internal(cause)) => return Err(Error::Internal(cause)),
-            Err(error) => {
-                // What came before the deletion is gone with it; the deletion is told.
-                let (viewer, seq) = (self.viewer.get(), self.position.seq);
-                let reaches = |id| viewer.key_reaches(id) || viewer.role_in(id).is_some();
-                match events::deletion(&mut conn, &self.access, seq).await? {
-                    Some(event) if reaches(event.organization_id) => self.tell_deletion(event),
-                    _ => self.ending = Some(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives up the position that was asked for, in favour of the present one.
-    fn resync(&mut self, now: Position, reason: &'static str) {
-        self.position = now;
-        self.behind = true;
-        self.push(What::Resync(reason), self.app.clock.now());
-    }
-
-    fn push(&mut self, what: What, at: DateTime<Utc>) {
-        self.queue.push_back(Occurrence {
-            what,
-            position: self.position,
-            at,
-            access: self.access.clone(),
-        });
-    }
+/// How long to wait after so many failures in a row. Many wait at once; they do not all come
+/// back at once.
+pub fn pause(failures: u32) -> Duration {
+    let spread = Duration::from_millis(u64::from(Uuid::now_v7().as_fields().3[7]));
+    FIRST_RETRY * 2_u32.saturating_pow(failures.min(5)) + spread
 }

@@ -6,6 +6,8 @@ pub mod bus;
 
 pub mod cursor;
 
+pub mod replay;
+
 pub mod feed;
 
 pub mod tailer;

@@ -15,6 +15,8 @@ mod cord;
 
 mod database;
 
+mod documents;
+
 mod fold;
 
 mod http;

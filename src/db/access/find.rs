@@ -85,6 +85,42 @@ pub async fn thread(
     Ok(thread_access(viewer, found))
 }
 
+/// What has become of a thread since it was proven that somebody sees it.
+#[derive(Debug, Clone)]
+pub enum Again {
+    /// Who sees it is decided as before.
+    Same(ThreadAccess),
+    /// It has moved, or is open to others: whoever sees it is to be asked anew.
+    Moved(ThreadAccess),
+    /// It is deleted.
+    Gone,
+}
+
+/// The thread as it is now, for whom it was proven to be visible.
+pub async fn again(conn: &mut Conn, access: &ThreadAccess) -> Result<Again> {
+    let mut found = threads_again(conn, std::slice::from_ref(access)).await?;
+    Ok(found.remove(&access.thread.id).unwrap_or(Again::Gone))
+}
+
+/// The same for several threads.
+pub async fn threads_again(
+    conn: &mut Conn,
+    proofs: &[ThreadAccess],
+) -> Result<HashMap<ThreadId, Again>> {
+    let ids: Vec<ThreadId> = proofs.iter().map(|access| access.thread.id).collect();
+    let rows: Vec<(Thread, i64)> = threads::table
+        .filter(threads::id.eq_any(ids))
+        .select(thread_columns())
+        .load(conn)
+        .await?;
+    let of = |row: (Thread, i64)| {
+        let id = row.0.id;
+        let access = proofs.iter().find(|access| access.thread.id == id)?;
+        Some((id, access.again(row)))
+    };
+    Ok(rows.into_iter().filter_map(of).collect())
+}
+
 /// The thread, locked until the transaction ends: its events get their numbers under this lock.
 pub async fn thread_locked(
     conn: &mut Conn,

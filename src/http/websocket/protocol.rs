@@ -4,6 +4,7 @@ use axum::extract::ws::{CloseFrame, Utf8Bytes};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::fanout::outbox::Body;
 use crate::http::operation::Params;
 
 /// What a client says.
@@ -105,6 +106,11 @@ impl Closing {
         Self { code, reason }
     }
 
+    /// Whether the client reads too slowly.
+    pub fn is_slow(&self) -> bool {
+        self.code == 4508
+    }
+
     /// The frame that says it.
     pub fn frame(&self) -> CloseFrame {
         CloseFrame {
@@ -130,31 +136,31 @@ pub fn pong(payload: Option<serde_json::Map<String, Value>>) -> Utf8Bytes {
     }
 }
 
-/// A result of an operation, already written as JSON.
-pub fn next(id: &str, payload: &str) -> Utf8Bytes {
-    format!(
-        r#"{{"id":{},"type":"next","payload":{payload}}}"#,
-        quoted(id)
-    )
-    .into()
+/// How an operation is called, as its frames name it.
+pub fn name(id: &str) -> String {
+    Value::from(id).to_string()
 }
 
-/// The errors that an operation ended with, already written as a JSON array.
-pub fn error(id: &str, errors: &str) -> Utf8Bytes {
-    format!(
-        r#"{{"id":{},"type":"error","payload":{errors}}}"#,
-        quoted(id)
-    )
-    .into()
-}
-
-/// The end of an operation.
-pub fn complete(id: &str) -> Utf8Bytes {
-    format!(r#"{{"id":{},"type":"complete"}}"#, quoted(id)).into()
-}
-
-fn quoted(id: &str) -> Value {
-    Value::from(id)
+/// The message of a frame; none: it has none of its own.
+pub fn message(name: &str, body: &Body) -> Option<Utf8Bytes> {
+    let (kind, payload) = match body {
+        Body::Event(payload) => ("next", &*payload.json),
+        Body::Answer(json) => ("next", &**json),
+        Body::Errors(json) => ("error", &**json),
+        Body::Complete => return Some(format!(r#"{{"id":{name},"type":"complete"}}"#).into()),
+        Body::Restart => return None,
+    };
+    // One allocation of the right size: this is done once a delivery.
+    let parts = [
+        r#"{"id":"#,
+        name,
+        r#","type":""#,
+        kind,
+        r#"","payload":"#,
+        payload,
+        "}",
+    ];
+    Some(parts.concat().into())
 }
 
 #[cfg(test)]
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_id_is_written_as_json() {
-        let frame = complete("a\"b");
+        let frame = message(&name("a\"b"), &Body::Complete).expect("a message");
         let read: Value = serde_json::from_str(&frame).expect("JSON");
         assert_eq!(read["id"], "a\"b");
     }

@@ -5,66 +5,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
-use futures_util::{SinkExt, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::SinkExt;
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::auth::{self, Credential, Present};
 use crate::error::Error;
+use crate::fanout::outbox::{Body, Frame, Lane, Outbox};
+use crate::fanout::{Membership, Seat};
+use crate::graphql::answer::{is_request_error, refused, written, written_errors};
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
-use crate::http::negotiation::is_request_error;
-use crate::http::operation::{Operation, Params, finished, refused, written};
+use crate::http::operation::{Operation, Params};
 use crate::http::websocket::protocol::{self, Closing, Said};
 
-/// How many frames wait for a socket. A full queue stops the operations that fill it; what they
-/// miss meanwhile, they read from the log.
-const QUEUE: usize = 32;
-
-/// How long a write may take before the reader counts as gone.
-const WRITE_DEADLINE: Duration = Duration::from_secs(20);
+/// How many frames are written with one flush.
+const BATCH: usize = 64;
 
 /// How long a subscription may take to begin before the next message is read all the same.
 const START_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What an operation hands to its socket.
-struct Outgoing {
-    id: Arc<str>,
-    /// Which operation: an id may be used again, this number is not.
-    number: u64,
-    frame: Frame,
-    /// Whether it is the operation's last one.
-    last: bool,
-}
+/// How long a client has to take its close frame.
+const GOODBYE: Duration = Duration::from_secs(2);
 
-/// What to write.
-enum Frame {
-    Text(Utf8Bytes),
-    /// The operation could not begin for reasons that pass: the client is to connect again.
-    Restart,
-}
+/// How long one has who reads slowly: it stands behind what waits for him.
+const SLOW_GOODBYE: Duration = Duration::from_secs(20);
 
-/// An operation that is running.
+/// A write that took longer than this shows that the client is there, whatever became of its
+/// pong.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// An operation that is running. Dropped, it ends.
 struct Running {
-    number: u64,
+    lane: Arc<Lane>,
     task: AbortHandle,
+    _membership: Option<Membership>,
 }
 
 struct Socket {
     server: Server,
     stream: WebSocket,
     authorization: Option<String>,
-    credential: Option<Credential>,
-    running: HashMap<Arc<str>, Running>,
+    credential: Option<Arc<Credential>>,
+    /// By name, as frames have it.
+    running: HashMap<Box<str>, Running>,
     tasks: JoinSet<()>,
     /// Set while a subscription begins: the client's next message waits for it, so that what
     /// that message does is in the subscription.
     starting: Option<oneshot::Receiver<()>>,
-    outbox: mpsc::Sender<Outgoing>,
-    inbox: mpsc::Receiver<Outgoing>,
-    next_number: u64,
+    outbox: Arc<Outbox>,
     init_deadline: Option<Instant>,
     expires: Option<Instant>,
     pong_due: bool,
@@ -72,7 +63,6 @@ struct Socket {
 
 /// Serves a connection until it ends.
 pub async fn run(server: Server, stream: WebSocket, authorization: Option<String>) {
-    let (outbox, inbox) = mpsc::channel(QUEUE);
     let init_deadline = Instant::now() + server.app.settings.init_timeout();
     let mut socket = Socket {
         server,
@@ -82,17 +72,18 @@ pub async fn run(server: Server, stream: WebSocket, authorization: Option<String
         running: HashMap::new(),
         tasks: JoinSet::new(),
         starting: None,
-        outbox,
-        inbox,
-        next_number: 0,
+        outbox: Arc::default(),
         init_deadline: Some(init_deadline),
         expires: None,
         pong_due: false,
     };
-    if let Some(closing) = socket.serve().await {
-        close(&mut socket.stream, &closing).await;
-    }
+    let closing = socket.serve().await;
     // Dropping the task set ends the operations; a mutation among them has its own task.
+    socket.outbox.close();
+    let Socket { mut stream, .. } = socket;
+    if let Some(closing) = closing {
+        close(&mut stream, &closing).await;
+    }
 }
 
 /// Turns away a client of another subprotocol.
@@ -110,7 +101,12 @@ async fn close(stream: &mut WebSocket, closing: &Closing) {
             }
         }
     };
-    let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+    let patience = if closing.is_slow() {
+        SLOW_GOODBYE
+    } else {
+        GOODBYE
+    };
+    let _ = tokio::time::timeout(patience, goodbye).await;
 }
 
 impl Socket {
@@ -141,7 +137,7 @@ impl Socket {
                     Some(Ok(message)) => self.hear(message).await,
                     _ => Err(None),
                 },
-                Some(outgoing) = self.inbox.recv() => self.write(outgoing).await,
+                () = self.outbox.filled() => self.write().await,
             };
             if let Err(end) = step {
                 return end;
@@ -190,9 +186,10 @@ impl Socket {
             Said::Subscribe { id, payload } if id.is_empty() || payload.query.is_none() => {
                 Err(Some(Closing::bad_request("Invalid message received")))
             }
-            Said::Subscribe { id, payload } => self.subscribe(id, payload),
+            Said::Subscribe { id, payload } => self.subscribe(&id, payload),
             Said::Complete { id } => {
-                if let Some(running) = self.running.remove(id.as_str()) {
+                if let Some(running) = self.running.remove(&*protocol::name(&id)) {
+                    self.outbox.end(&running.lane);
                     running.task.abort();
                 }
                 Ok(())
@@ -237,80 +234,113 @@ impl Socket {
             // A token may be valid for longer than a clock can count.
             Instant::now() + left.min(Duration::from_secs(86_400 * 365))
         });
-        self.credential = Some(credential);
+        self.credential = Some(Arc::new(credential));
         self.send(Message::Text(protocol::ack())).await
     }
 
     /// Begins an operation.
-    fn subscribe(&mut self, id: String, params: Params) -> Result<(), Option<Closing>> {
+    fn subscribe(&mut self, id: &str, params: Params) -> Result<(), Option<Closing>> {
         let Some(credential) = self.credential.clone() else {
             return Err(Some(Closing::unauthorized()));
         };
-        if self.running.contains_key(id.as_str()) {
-            return Err(Some(Closing::subscriber_exists(&id)));
+        let name: Box<str> = protocol::name(id).into();
+        if self.running.contains_key(&name) {
+            return Err(Some(Closing::subscriber_exists(id)));
         }
         if self.running.len() >= usize::from(self.server.app.settings.max_socket_operations) {
             return Err(Some(Closing::bad_request(
                 "Too many operations on one socket",
             )));
         }
-        let number = self.next_number;
-        self.next_number += 1;
-        let (started, starting) = oneshot::channel();
-        let id: Arc<str> = id.into();
-        let to = Sink {
-            id: Arc::clone(&id),
-            number,
-            outbox: self.outbox.clone(),
+        let lane = Lane::new(name.clone());
+        let (outbox, server) = (Arc::clone(&self.outbox), self.server.clone());
+        let mut membership = None;
+        let task = match Operation::parse(&server, params) {
+            Err(answer) => {
+                let errors = Body::Errors(written_errors(&answer).into());
+                let lane = Arc::clone(&lane);
+                self.tasks.spawn(async move {
+                    outbox.send(&lane, &errors).await;
+                })
+            }
+            Ok(operation) if operation.kind == OperationType::Subscription => {
+                let (started, starting) = oneshot::channel();
+                self.starting = Some(starting);
+                let plan = operation.into_plan(&server.schema);
+                let (fanout, lane) = (&server.fanout, Arc::clone(&lane));
+                let (seat, member) = Seat::new(fanout, credential, outbox, lane);
+                membership = Some(member);
+                self.tasks.spawn(async move {
+                    let started = move || {
+                        // The socket may have gone.
+                        let _ = started.send(());
+                    };
+                    seat.take(plan, None, started).await;
+                })
+            }
+            Ok(operation) => {
+                let lane = Arc::clone(&lane);
+                self.tasks.spawn(async move {
+                    for body in execute(&server, &credential, operation).await {
+                        outbox.send(&lane, &body).await;
+                    }
+                })
+            }
         };
-        let server = self.server.clone();
-        let task = self
-            .tasks
-            .spawn(async move { execute(server, credential, params, to, started).await });
-        self.running.insert(id, Running { number, task });
-        self.starting = Some(starting);
+        let running = Running {
+            lane,
+            task,
+            _membership: membership,
+        };
+        self.running.insert(name, running);
         Ok(())
     }
 
-    /// Writes a frame of an operation and all that wait behind it, with one flush.
-    async fn write(&mut self, first: Outgoing) -> Result<(), Option<Closing>> {
-        let mut next = Some(first);
-        while let Some(outgoing) = next {
-            match self.take(outgoing) {
-                Some(Frame::Text(text)) => {
-                    in_time(self.stream.feed(Message::Text(text))).await?;
-                }
-                Some(Frame::Restart) => return Err(Some(Closing::restart())),
-                None => {}
-            }
-            next = self.inbox.try_recv().ok();
+    /// Writes what waits, with one flush.
+    async fn write(&mut self) -> Result<(), Option<Closing>> {
+        let mut frames = Vec::new();
+        self.outbox.take(BATCH, &mut frames);
+        let began = Instant::now();
+        let limit = self.server.app.settings.write_timeout();
+        in_time(limit, self.write_all(frames)).await??;
+        if began.elapsed() > STALLED {
+            self.pong_due = false;
         }
-        in_time(self.stream.flush()).await
+        Ok(())
     }
 
-    /// The frame, unless its operation was completed by the client meanwhile.
-    fn take(&mut self, outgoing: Outgoing) -> Option<Frame> {
-        let running = self.running.get(&outgoing.id)?;
-        if running.number != outgoing.number {
-            return None;
+    async fn write_all(&mut self, frames: Vec<Frame>) -> Result<(), Option<Closing>> {
+        for Frame { lane, body } in frames {
+            // It may have been completed by the client, and its name be another one's by now.
+            let Some(running) = self.running.get(&lane.name) else {
+                continue;
+            };
+            if !Arc::ptr_eq(&running.lane, &lane) {
+                continue;
+            }
+            let Some(message) = protocol::message(&lane.name, &body) else {
+                return Err(Some(Closing::restart()));
+            };
+            if body.is_last() {
+                self.running.remove(&lane.name);
+            }
+            let fed = self.stream.feed(Message::Text(message)).await;
+            fed.map_err(|_| None)?;
         }
-        if outgoing.last {
-            self.running.remove(&outgoing.id);
-        }
-        Some(outgoing.frame)
+        self.stream.flush().await.map_err(|_| None)
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Option<Closing>> {
-        in_time(self.stream.send(message)).await
+        let limit = self.server.app.settings.write_timeout();
+        let sent = in_time(limit, self.stream.send(message)).await?;
+        sent.map_err(|_| None)
     }
 }
 
-async fn in_time<E>(write: impl Future<Output = Result<(), E>>) -> Result<(), Option<Closing>> {
-    match tokio::time::timeout(WRITE_DEADLINE, write).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(None),
-        Err(_) => Err(Some(Closing::slow_consumer())),
-    }
+/// What a write leads to, if it does not take longer than a client may let us wait.
+async fn in_time<T>(limit: Duration, write: impl Future<Output = T>) -> Result<T, Option<Closing>> {
+    let written = tokio::time::timeout(limit, write).await;
+    written.map_err(|_| Some(Closing::slow_consumer()))
 }
 
 /// Resolves when a subscription misses nothing any more, or when its operation has ended.
@@ -320,101 +350,25 @@ async fn started(starting: &mut Option<oneshot::Receiver<()>>) {
     }
 }
 
-/// Where an operation's frames go.
-struct Sink {
-    id: Arc<str>,
-    number: u64,
-    outbox: mpsc::Sender<Outgoing>,
-}
-
-impl Sink {
-    async fn put(&self, frame: Frame, last: bool) {
-        let outgoing = Outgoing {
-            id: Arc::clone(&self.id),
-            number: self.number,
-            frame,
-            last,
-        };
-        // If the socket has ended, this task is about to.
-        let _ = self.outbox.send(outgoing).await;
-    }
-
-    async fn next(&self, answer: &async_graphql::Response) {
-        let frame = protocol::next(&self.id, &written(answer));
-        self.put(Frame::Text(frame), false).await;
-    }
-
-    async fn error(&self, answer: &async_graphql::Response) {
-        let errors = serde_json::to_string(&answer.errors).expect("errors serialize");
-        let frame = protocol::error(&self.id, &errors);
-        self.put(Frame::Text(frame), true).await;
-    }
-
-    async fn complete(&self) {
-        self.put(Frame::Text(protocol::complete(&self.id)), true)
-            .await;
-    }
-}
-
-/// Runs one operation to its end.
-async fn execute(
-    server: Server,
-    credential: Credential,
-    params: Params,
-    to: Sink,
-    started: oneshot::Sender<()>,
-) {
-    let operation = match Operation::parse(&server, params) {
-        Ok(operation) => operation,
-        Err(answer) => return to.error(&answer).await,
-    };
+/// Runs a query or mutation; what there is to say of it.
+async fn execute(server: &Server, credential: &Credential, operation: Operation) -> Vec<Body> {
     // Asked anew for each operation: memberships and keys may have been taken away meanwhile.
-    let viewer = match auth::viewer(&server.app, &credential).await {
+    let viewer = match auth::viewer(&server.app, credential).await {
         Ok(viewer) => viewer,
         Err(Error::Internal(cause)) => {
             tracing::warn!(?cause, "an operation could not begin");
-            return to.put(Frame::Restart, true).await;
+            return vec![Body::Restart];
         }
-        Err(error) => return to.error(&refused(error)).await,
+        Err(error) => return vec![Body::Errors(written_errors(&refused(error)).into())],
     };
     let session = Session {
-        credential,
+        credential: credential.clone(),
         viewer: Present::new(viewer),
     };
     let asking = Asking::new(Arc::clone(&server.app), Some(session));
-    if operation.kind != OperationType::Subscription {
-        drop(started);
-        let answer = operation.execute(&server.app, &server.schema, asking).await;
-        if is_request_error(&answer) {
-            return to.error(&answer).await;
-        }
-        to.next(&answer).await;
-        return to.complete().await;
+    let answer = operation.execute(&server.app, &server.schema, asking).await;
+    if is_request_error(&answer) {
+        return vec![Body::Errors(written_errors(&answer).into())];
     }
-    let rounds = asking.rounds();
-    let request = operation.request(asking.with_start(started));
-    let mut answers = server.schema.execute_stream(request);
-    while let Some(answer) = rounds.during(answers.next()).await {
-        let answer = finished(answer);
-        // A result without data is the source's own failure: the operation is over.
-        if answer.data == async_graphql::Value::Null {
-            // A client takes an error of the operation for final, and a closed socket for a
-            // reason to come back, with its last cursor.
-            return if is_internal(&answer) {
-                to.put(Frame::Restart, true).await
-            } else {
-                to.error(&answer).await
-            };
-        }
-        to.next(&answer).await;
-    }
-    to.complete().await;
-}
-
-fn is_internal(answer: &async_graphql::Response) -> bool {
-    let internal = async_graphql::Value::from("INTERNAL");
-    answer.errors.iter().any(|error| {
-        let extensions = error.extensions.as_ref();
-        extensions.and_then(|extensions| extensions.get("code")) == Some(&internal)
-    })
+    vec![Body::Answer(written(&answer).into()), Body::Complete]
 }

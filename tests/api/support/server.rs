@@ -10,6 +10,7 @@ use bobbin::auth::keys::{Claims, Keys};
 use bobbin::config::{Mode, Settings};
 use bobbin::db::pool;
 use bobbin::postgres::{self, Postgres};
+use bobbin::trusted::Trusted;
 use bobbin::{http, live};
 use clap::Parser;
 use serde_json::{Value, json};
@@ -131,7 +132,11 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     let jwks = settings.jwt_jwks.clone();
     let keys = Keys::load(settings.jwt_secret.as_ref(), jwks.as_deref(), Clock.now());
     let keys = keys.await.expect("keys");
-    let app = Arc::new(App::new(settings, Mode::Development, pool, keys));
+    let mut app = App::new(settings, Mode::Development, pool, keys);
+    if let Some(manifest) = app.settings.trusted_documents.clone() {
+        app.trusted = Some(Trusted::load(&manifest).await.expect("a manifest"));
+    }
+    let app = Arc::new(app);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(live::tailer::run(Arc::clone(&app)));

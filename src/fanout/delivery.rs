@@ -1,0 +1,313 @@
+//! What a group does with each step of its thread's feed: executes once and copies, executes for
+//! each member when the result is personal, proves access anew.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::time::{sleep, timeout};
+
+use crate::auth;
+use crate::db::access::ThreadAccess;
+use crate::db::events;
+use crate::error::{Error, Result};
+use crate::fanout::group::{Group, Late, Member};
+use crate::fanout::outbox::{Body, Payload};
+use crate::fanout::run::{Executed, Recipient, Run};
+use crate::fanout::seat::{Admitted, Seat};
+use crate::ids::{Ref, ThreadId};
+use crate::live::cursor::Position;
+use crate::live::feed::{Feed, pause};
+use crate::live::replay::{Occurrence, Replay, Step, Whose};
+
+/// How many personal executions, or proofs, of a group run at once.
+const AT_ONCE: usize = 8;
+
+/// How often an execution is tried anew that failed for reasons that may pass.
+const ATTEMPTS: u32 = 6;
+
+/// How long a group keeps ready for use what executes its document.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What an event has become for one recipient, or for all of them.
+pub(in crate::fanout) struct Made {
+    pub body: Body,
+    /// Whether it is for him alone.
+    pub personal: bool,
+}
+
+impl Group {
+    /// Tells everything that happens to the thread, until it is deleted.
+    pub(in crate::fanout) async fn deliver_all(self: Arc<Self>, mut feed: Feed) {
+        let mut runs = Vec::new();
+        loop {
+            // What is ready for use takes memory: not while nothing happens.
+            let step = {
+                let mut next = pin!(feed.next());
+                match timeout(IDLE, &mut next).await {
+                    Ok(step) => step,
+                    Err(_) => {
+                        runs.clear();
+                        self.shared.forget();
+                        next.await
+                    }
+                }
+            };
+            let Some(step) = step else {
+                break;
+            };
+            match step {
+                Step::Prove(whose) => {
+                    self.shared.forget();
+                    self.prove(&whose).await;
+                }
+                Step::Tell(occurrence, position) => {
+                    self.deliver(&mut runs, &occurrence, position).await;
+                }
+            }
+        }
+        self.end();
+        self.dismiss(&Body::Complete);
+    }
+
+    /// Tells one thing.
+    async fn deliver(
+        self: &Arc<Self>,
+        runs: &mut Vec<Run>,
+        occurrence: &Occurrence,
+        position: Position,
+    ) {
+        let made = match self.anyone(occurrence, position) {
+            Some(member) => {
+                if runs.is_empty() {
+                    runs.push(self.begin(&member.seat, &member.recipient));
+                }
+                let made = make(&mut runs[0], occurrence, &member.recipient).await;
+                if made.body.is_last() {
+                    return self.dismiss(&made.body);
+                }
+                if made.personal {
+                    return self
+                        .deliver_each(runs, (occurrence, position), member, made)
+                        .await;
+                }
+                self.shared.keep(occurrence, position, &made.body);
+                Some(made.body)
+            }
+            None => None,
+        };
+        // Whoever joined since is told the same; if nobody was there, nobody has joined who
+        // needs it, or it is made for him.
+        match self.tell((occurrence, position), |_| made.as_ref()) {
+            Ok(late) => self.catch_up_all(late, occurrence),
+            Err(missing) => {
+                for member in missing {
+                    self.detach(&member, occurrence);
+                }
+                if let Ok(late) = self.tell((occurrence, position), |_| None) {
+                    self.catch_up_all(late, occurrence);
+                }
+            }
+        }
+    }
+
+    /// Tells each member what is for him alone.
+    async fn deliver_each(
+        self: &Arc<Self>,
+        runs: &mut Vec<Run>,
+        (occurrence, position): (&Occurrence, Position),
+        first: Member,
+        made: Made,
+    ) {
+        while runs.len() < AT_ONCE {
+            runs.push(self.begin(&first.seat, &first.recipient));
+        }
+        let mut bodies = HashMap::from([(first.seat.number, made.body)]);
+        let mut missing = self.members(|member| {
+            member.seat.number != first.seat.number && member.wants(occurrence, position)
+        });
+        loop {
+            bodies.extend(make_each(runs, occurrence, &missing).await);
+            let told = self.tell((occurrence, position), |member| {
+                bodies.get(&member.seat.number)
+            });
+            match told {
+                Ok(late) => return self.catch_up_all(late, occurrence),
+                // These have joined meanwhile.
+                Err(joined) => missing = joined,
+            }
+        }
+    }
+
+    /// Begins to execute what the members are told.
+    pub(in crate::fanout) fn begin(&self, seat: &Seat, to: &Recipient) -> Run {
+        Run::new(self.app(), &self.plan, &seat.credential, to)
+    }
+
+    /// Lets those for whom there was no room read the log at their own pace.
+    fn catch_up_all(self: &Arc<Self>, late: Vec<Late>, occurrence: &Occurrence) {
+        for late in late {
+            self.catch_up_apart(late, &occurrence.access);
+        }
+    }
+
+    fn detach(self: &Arc<Self>, member: &Member, occurrence: &Occurrence) {
+        if let Some(late) = self.release(member) {
+            self.catch_up_apart(late, &occurrence.access);
+        }
+    }
+
+    /// Brings a former member up to the group again, by a task of his own.
+    fn catch_up_apart(self: &Arc<Self>, late: Late, access: &ThreadAccess) {
+        let Late {
+            member,
+            at,
+            joining,
+        } = late;
+        member.seat.sit(None);
+        let admitted = Admitted {
+            access: access.seen_as(member.recipient.eyes),
+            recipient: member.recipient,
+            // Whoever was a member was proven up to now, but what is decided from here on may
+            // not have come to the group.
+            epoch: u64::MAX,
+        };
+        let replay = Replay::new(Arc::clone(self.app()), admitted.access.clone(), at);
+        let seat = member.seat;
+        let work = Arc::clone(&seat).catch_up(replay, admitted, joining);
+        self.fanout.spawn(&seat, work);
+    }
+
+    /// Proves that members still see the thread; ends the subscriptions of those who do not.
+    async fn prove(self: &Arc<Self>, whose: &Whose) {
+        let members = self.members(|member| member.seat.is_of(whose));
+        let at = self.head();
+        stream::iter(members)
+            .for_each_concurrent(AT_ONCE, |member| async move {
+                self.prove_one(&member, at).await;
+            })
+            .await;
+    }
+
+    async fn prove_one(self: &Arc<Self>, member: &Member, at: Position) {
+        match member.seat.admit_again(self.key.thread, at).await {
+            Ok(Some(admitted)) if admitted.access.is_staff() == self.key.staff => {
+                self.renew(member, admitted.recipient);
+            }
+            // He belongs to the other audience now.
+            Ok(Some(admitted)) => {
+                if let Some(late) = self.release(member) {
+                    let seat = Arc::clone(&late.member.seat);
+                    seat.sit(None);
+                    let app = Arc::clone(self.app());
+                    let replay = Replay::new(app, admitted.access.clone(), late.at);
+                    let work = Arc::clone(&seat).catch_up(replay, admitted, late.joining);
+                    self.fanout.spawn(&seat, work);
+                }
+            }
+            // The thread is deleted, which the group is about to be told.
+            Ok(None) => {}
+            Err(error) => {
+                self.leave(&member.seat);
+                let seat = Arc::clone(&member.seat);
+                self.fanout
+                    .tasks
+                    .spawn(async move { seat.fail(error).await });
+            }
+        }
+    }
+}
+
+impl Seat {
+    /// Proves anew that the subscriber, who has been told everything up to a position, sees the
+    /// thread; none: it is deleted, and he may know. Waits for an absent database.
+    pub(in crate::fanout) async fn admit_again(
+        &self,
+        thread: ThreadId,
+        at: Position,
+    ) -> Result<Option<Admitted>> {
+        let mut failures = 0;
+        loop {
+            let attempt = match self.admit(&Ref::Id(thread)).await {
+                Ok(admitted) => return Ok(Some(admitted)),
+                // Not to know is not to have lost it.
+                Err(Error::Internal(cause)) => Err(Error::Internal(cause)),
+                Err(Error::NotFound(_)) => self.may_hear_of_deletion(thread, at).await,
+                Err(error) => return Err(error),
+            };
+            match attempt {
+                Ok(true) => return Ok(None),
+                Ok(false) => return Err(Error::NotFound("thread")),
+                Err(cause) => tracing::warn!(?cause, "access could not be proven"),
+            }
+            sleep(pause(failures)).await;
+            failures += 1;
+        }
+    }
+
+    /// Whether the thread was deleted before the subscriber lost it.
+    async fn may_hear_of_deletion(&self, thread: ThreadId, at: Position) -> Result<bool> {
+        let viewer = auth::viewer(self.app(), &self.credential).await?;
+        let mut conn = self.app().conn().await?;
+        let reaches = |id| viewer.key_reaches(id) || viewer.role_in(id).is_some();
+        let deletion = events::deletion(&mut conn, (thread, viewer.user_id()), at.seq).await?;
+        Ok(deletion.is_some_and(|event| reaches(event.organization_id)))
+    }
+}
+
+/// Executes a document for a recipient; tries again what failed for reasons that may pass.
+pub(in crate::fanout) async fn make(
+    run: &mut Run,
+    occurrence: &Occurrence,
+    to: &Recipient,
+) -> Made {
+    let mut failures = 0;
+    loop {
+        let again = failures < ATTEMPTS;
+        match run.execute(occurrence, to).await {
+            Executed::Result { failed: true, .. } | Executed::Errors { internal: true, .. }
+                if again => {}
+            Executed::Result { json, personal, .. } => {
+                let cursor = Arc::clone(&occurrence.cursor);
+                let body = Body::Event(Arc::new(Payload { json, cursor }));
+                return Made { body, personal };
+            }
+            Executed::Errors { internal: true, .. } => {
+                return Made {
+                    body: Body::Restart,
+                    personal: true,
+                };
+            }
+            Executed::Errors { json, .. } => {
+                return Made {
+                    body: Body::Errors(json),
+                    personal: true,
+                };
+            }
+        }
+        sleep(pause(failures)).await;
+        failures += 1;
+    }
+}
+
+/// Executes for each of these members, several at once.
+async fn make_each(
+    runs: &mut [Run],
+    occurrence: &Occurrence,
+    members: &[Member],
+) -> Vec<(u64, Body)> {
+    let part = members.len().div_ceil(runs.len()).max(1);
+    let parts = members.chunks(part);
+    let made = runs.iter_mut().zip(parts).map(|(run, part)| async move {
+        let mut made = Vec::with_capacity(part.len());
+        for member in part {
+            let body = make(run, occurrence, &member.recipient).await.body;
+            made.push((member.seat.number, body));
+        }
+        made
+    });
+    let made = futures_util::future::join_all(made).await;
+    made.into_iter().flatten().collect()
+}

@@ -1,0 +1,327 @@
+//! The subscribers of a thread who are told the same: with the same document, for the same
+//! audience. Who is up to date sits in the group and is given what it is told; who is not, reads
+//! the log until he is.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::FutureExt;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::db::access::ThreadAccess;
+use crate::error::Result as Outcome;
+use crate::fanout::Fanout;
+use crate::fanout::outbox::{Body, Pushed};
+use crate::fanout::run::{Plan, Recipient};
+use crate::fanout::seat::{Admitted, Seat};
+use crate::fanout::shared::Shared;
+use crate::ids::ThreadId;
+use crate::live::cursor::Position;
+use crate::live::feed::Feed;
+use crate::live::replay::{Occurrence, What};
+
+/// What the members of a group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::fanout) struct Key {
+    pub thread: ThreadId,
+    /// The audience: those who read private notes, or the others.
+    pub staff: bool,
+    /// What is executed, as `Plan::digest` has it.
+    pub digest: [u8; 32],
+}
+
+/// A group.
+pub(in crate::fanout) struct Group {
+    pub fanout: Arc<Fanout>,
+    pub key: Key,
+    /// What is executed; of the first member, and the same for all.
+    pub plan: Arc<Plan>,
+    state: Mutex<State>,
+    /// Set once it listens.
+    opened: OnceCell<()>,
+    /// Cancelled when nobody is left.
+    closed: CancellationToken,
+    /// What those who catch up share.
+    pub shared: Shared,
+}
+
+#[derive(Default)]
+struct State {
+    /// Up to where the members have been told everything.
+    head: Option<Position>,
+    members: HashMap<u64, Member>,
+    /// How many are about to become members.
+    joining: usize,
+    closed: bool,
+}
+
+/// Somebody who is up to date.
+#[derive(Clone)]
+pub(in crate::fanout) struct Member {
+    pub seat: Arc<Seat>,
+    pub recipient: Recipient,
+    /// He was told what came up to here before he joined.
+    pub from: Position,
+}
+
+impl Member {
+    /// Whether an occurrence is news to him; `position`: the one behind it.
+    pub fn wants(&self, occurrence: &Occurrence, position: Position) -> bool {
+        match &occurrence.what {
+            What::Event(event) => event.seq > self.from.seq,
+            What::Moved(..) => position.running > self.from.running,
+            What::Resync(_) => true,
+        }
+    }
+}
+
+/// A member for whose connection there was no room.
+pub(in crate::fanout) struct Late {
+    pub member: Member,
+    /// Up to where he has been told everything.
+    pub at: Position,
+    pub joining: Joining,
+}
+
+/// Keeps a group open for somebody who is about to become a member.
+pub(in crate::fanout) struct Joining(pub Arc<Group>);
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.0.state().joining -= 1;
+        self.0.close_if_empty();
+    }
+}
+
+impl Group {
+    /// The group of a subscriber, which listens from now on if it did not.
+    pub async fn join(
+        fanout: &Arc<Fanout>,
+        plan: &Arc<Plan>,
+        access: &ThreadAccess,
+    ) -> Outcome<Joining> {
+        let key = Key {
+            thread: access.thread().id,
+            staff: access.is_staff(),
+            digest: plan.digest,
+        };
+        let joining = Self::enter(fanout, key, plan);
+        let group = &joining.0;
+        group.opened.get_or_try_init(|| group.open(access)).await?;
+        Ok(joining)
+    }
+
+    /// Keeps the group of this key open, or makes it.
+    fn enter(fanout: &Arc<Fanout>, key: Key, plan: &Arc<Plan>) -> Joining {
+        let mut groups = fanout.groups();
+        // A group is closed under this lock, so one that is found is open.
+        let group = match groups.entry(key) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(place) => {
+                let group = Arc::new(Self {
+                    fanout: Arc::clone(fanout),
+                    key,
+                    plan: Arc::clone(plan),
+                    state: Mutex::default(),
+                    opened: OnceCell::new(),
+                    closed: CancellationToken::new(),
+                    shared: Shared::default(),
+                });
+                Arc::clone(place.insert(group))
+            }
+        };
+        group.state().joining += 1;
+        Joining(group)
+    }
+
+    async fn open(self: &Arc<Self>, access: &ThreadAccess) -> Outcome<()> {
+        let feed = Feed::open(Arc::clone(self.app()), access).await?;
+        self.state().head = Some(feed.position());
+        let (group, closed) = (Arc::clone(self), self.closed.clone());
+        self.fanout.tasks.spawn(async move {
+            let work = AssertUnwindSafe(Arc::clone(&group).deliver_all(feed)).catch_unwind();
+            let broken = tokio::select! {
+                () = closed.cancelled() => false,
+                done = work => done.is_err(),
+            };
+            if broken {
+                // Its members must not wait in vain: they connect again.
+                group.end();
+                group.dismiss(&Body::Restart);
+            }
+        });
+        Ok(())
+    }
+
+    /// Up to where the members have been told everything.
+    pub fn head(&self) -> Position {
+        self.state().head.expect("an open group stands somewhere")
+    }
+
+    /// Makes somebody a member who has been told everything up to a position; none if that is
+    /// not up to where the group stands, which is answered then.
+    pub fn admit(
+        self: &Arc<Self>,
+        seat: &Arc<Seat>,
+        admitted: &Admitted,
+        at: Position,
+    ) -> Option<Position> {
+        let mut state = self.state();
+        let head = state.head.expect("an open group stands somewhere");
+        if at.seq < head.seq || at.running < head.running {
+            return Some(head);
+        }
+        let member = Member {
+            seat: Arc::clone(seat),
+            recipient: admitted.recipient.clone(),
+            from: at,
+        };
+        state.members.insert(seat.number, member);
+        seat.sit(Some(Arc::clone(self)));
+        drop(state);
+        // He may have gone before he could be found here.
+        if seat.has_ended() {
+            self.leave(seat);
+        }
+        None
+    }
+
+    /// Somebody is no longer a member.
+    pub fn leave(self: &Arc<Self>, seat: &Seat) {
+        self.state().members.remove(&seat.number);
+        self.close_if_empty();
+    }
+
+    /// The members of whom something is true.
+    pub fn members(&self, test: impl Fn(&Member) -> bool) -> Vec<Member> {
+        let state = self.state();
+        let members = state.members.values().filter(|member| test(member));
+        members.cloned().collect()
+    }
+
+    /// One of the members for whom an occurrence is news.
+    pub fn anyone(&self, occurrence: &Occurrence, position: Position) -> Option<Member> {
+        let state = self.state();
+        let mut members = state.members.values();
+        members
+            .find(|member| member.wants(occurrence, position))
+            .cloned()
+    }
+
+    /// Gives each member for whom an occurrence is news what there is for him; then all have been
+    /// told everything up to the position. Answers those for whom there was no room: they are no
+    /// members any more. If there is nothing for somebody, nobody is given anything, and those are
+    /// the error.
+    pub fn tell<'a>(
+        self: &Arc<Self>,
+        (occurrence, position): (&Occurrence, Position),
+        body: impl Fn(&Member) -> Option<&'a Body>,
+    ) -> Result<Vec<Late>, Vec<Member>> {
+        let mut state = self.state();
+        let news = |member: &&Member| member.wants(occurrence, position);
+        let without = |member: &&Member| body(member).is_none();
+        let members = state.members.values().filter(news);
+        let missing: Vec<Member> = members.filter(without).cloned().collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let before = state.head.unwrap_or(position);
+        let (mut full, mut told) = (Vec::new(), 0);
+        state.members.retain(|_, member| {
+            let body = body(member).filter(|_| member.wants(occurrence, position));
+            match body.map(|body| member.seat.push(body)) {
+                None => true,
+                Some(Pushed::Queued) => {
+                    told += 1;
+                    true
+                }
+                Some(Pushed::Full) => {
+                    full.push(member.clone());
+                    false
+                }
+                Some(Pushed::Ended) => false,
+            }
+        });
+        state.head = Some(position);
+        let late = |member: Member| {
+            state.joining += 1;
+            Late {
+                at: before.or_later(member.from),
+                member,
+                joining: Joining(Arc::clone(self)),
+            }
+        };
+        let late = full.into_iter().map(late).collect();
+        Ok(late)
+    }
+
+    /// Ends the membership of somebody who goes on reading the log by himself.
+    pub fn release(self: &Arc<Self>, member: &Member) -> Option<Late> {
+        let mut state = self.state();
+        let member = state.members.remove(&member.seat.number)?;
+        let head = state.head.expect("an open group stands somewhere");
+        state.joining += 1;
+        Some(Late {
+            at: head.or_later(member.from),
+            member,
+            joining: Joining(Arc::clone(self)),
+        })
+    }
+
+    /// The same member with a new proof.
+    pub fn renew(&self, member: &Member, recipient: Recipient) {
+        if let Some(member) = self.state().members.get_mut(&member.seat.number) {
+            member.recipient = recipient;
+        }
+    }
+
+    /// Ends the subscriptions of all members with this.
+    pub fn dismiss(&self, last: &Body) {
+        let members = std::mem::take(&mut self.state().members);
+        for member in members.into_values() {
+            self.fanout.say_last(member.seat, last.clone());
+        }
+    }
+
+    /// Nobody can join it any more: there is nothing more to tell.
+    pub fn end(&self) {
+        let mut groups = self.fanout.groups();
+        let mut state = self.state();
+        if !state.closed {
+            state.closed = true;
+            groups.remove(&self.key);
+        }
+    }
+
+    fn close_if_empty(self: &Arc<Self>) {
+        if !self.state().is_empty() {
+            return;
+        }
+        let mut groups = self.fanout.groups();
+        let mut state = self.state();
+        if state.is_empty() && !state.closed {
+            state.closed = true;
+            groups.remove(&self.key);
+            drop(state);
+            self.closed.cancel();
+        }
+    }
+
+    pub fn app(&self) -> &Arc<App> {
+        &self.fanout.app
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.joining == 0
+    }
+}

@@ -1,0 +1,211 @@
+//! What waits to be written to one connection: bounded, shared by all its operations, fair
+//! between them. Who reads slowly fills his own queue, and nobody else's.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+/// How many frames of one operation wait at most.
+const MOST_FRAMES: usize = 256;
+
+/// How many bytes wait at most; one frame of each operation may always wait.
+const MOST_BYTES: usize = 1 << 20;
+
+/// A result that many connections are given.
+#[derive(Debug)]
+pub struct Payload {
+    /// It, as JSON.
+    pub json: Box<str>,
+    /// The cursor of its event.
+    pub cursor: Arc<str>,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A result of a subscription.
+    Event(Arc<Payload>),
+    /// A result of a query or mutation, as JSON.
+    Answer(Box<str>),
+    /// The errors that the operation ends with, as JSON.
+    Errors(Box<str>),
+    /// The operation's end.
+    Complete,
+    /// The operation cannot go on for reasons that pass: the client is to connect again.
+    Restart,
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        match self {
+            Self::Event(payload) => payload.json.len(),
+            Self::Answer(json) | Self::Errors(json) => json.len(),
+            Self::Complete | Self::Restart => 0,
+        }
+    }
+
+    /// Whether nothing of the operation follows it.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Self::Event(_) | Self::Answer(_))
+    }
+}
+
+/// One operation of a connection, as its frames name it.
+#[derive(Debug)]
+pub struct Lane {
+    /// How the client calls it, as the transport writes it.
+    pub name: Box<str>,
+    queued: AtomicUsize,
+    ended: AtomicBool,
+}
+
+impl Lane {
+    /// A lane of this name.
+    pub fn new(name: impl Into<Box<str>>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            queued: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether nothing more is to be written for it.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// A frame that waits.
+#[derive(Debug)]
+pub struct Frame {
+    /// Whose.
+    pub lane: Arc<Lane>,
+    /// What.
+    pub body: Body,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits to be written.
+    Queued,
+    /// There is no room for it now.
+    Full,
+    /// Its operation or connection has ended.
+    Ended,
+}
+
+/// The queue of one connection.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    state: Mutex<State>,
+    filled: Notify,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Frame>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Outbox {
+    /// Puts a frame into the queue, if there is room.
+    pub fn push(&self, lane: &Arc<Lane>, body: &Body) -> Pushed {
+        let mut state = self.state();
+        if state.closed || lane.has_ended() {
+            return Pushed::Ended;
+        }
+        if !state.has_room(lane) {
+            return Pushed::Full;
+        }
+        lane.queued.fetch_add(1, Ordering::Relaxed);
+        state.bytes += body.len();
+        let was_empty = state.queue.is_empty();
+        state.queue.push_back(Frame {
+            lane: Arc::clone(lane),
+            body: body.clone(),
+        });
+        drop(state);
+        // Whoever writes takes all that is there: only the first frame has to wake it.
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Pushed::Queued
+    }
+
+    /// Puts a frame into the queue, and waits for room; false: nobody will write it.
+    pub async fn send(&self, lane: &Arc<Lane>, body: &Body) -> bool {
+        loop {
+            let emptied = self.emptied.notified();
+            let mut emptied = std::pin::pin!(emptied);
+            // From here on no change is missed.
+            emptied.as_mut().enable();
+            match self.push(lane, body) {
+                Pushed::Queued => return true,
+                Pushed::Ended => return false,
+                Pushed::Full => emptied.await,
+            }
+        }
+    }
+
+    /// Waits until there is something to write.
+    pub async fn filled(&self) {
+        while self.state().queue.is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Takes at most so many frames out, those of operations that have ended left aside.
+    pub fn take(&self, most: usize, into: &mut Vec<Frame>) {
+        let mut state = self.state();
+        while into.len() < most {
+            let Some(frame) = state.queue.pop_front() else {
+                break;
+            };
+            state.bytes -= frame.body.len();
+            frame.lane.queued.fetch_sub(1, Ordering::Relaxed);
+            if !frame.lane.has_ended() {
+                into.push(frame);
+            }
+        }
+        // An idle connection keeps no memory for a burst that is over.
+        if state.queue.is_empty() && state.queue.capacity() > 16 {
+            state.queue = VecDeque::new();
+        }
+        drop(state);
+        self.emptied.notify_waiters();
+    }
+
+    /// Ends an operation: what waits of it is not written.
+    pub fn end(&self, lane: &Lane) {
+        lane.ended.store(true, Ordering::Release);
+        self.emptied.notify_waiters();
+    }
+
+    /// Ends all: nothing is written any more.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.queue = VecDeque::new();
+        state.bytes = 0;
+        drop(state);
+        self.emptied.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl State {
+    fn has_room(&self, lane: &Lane) -> bool {
+        match lane.queued.load(Ordering::Relaxed) {
+            0 => true,
+            queued => queued < MOST_FRAMES && self.bytes < MOST_BYTES,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Executes the document of a subscription for one event after the other, each for whom it is
+//! told, and finds out whether the result is for him alone.
+
+use std::sync::{Arc, OnceLock};
+
+use async_graphql::{Request, Response};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+
+use crate::app::App;
+use crate::auth::{Credential, Present, Viewer, Witness};
+use crate::db::access::Eyes;
+use crate::graphql::BobbinSchema;
+use crate::graphql::answer::{finished, is_internal, written, written_errors};
+use crate::graphql::context::{Asking, Session, Target};
+use crate::graphql::rounds::Rounds;
+use crate::live::replay::Occurrence;
+
+/// What is executed for a subscription.
+pub struct Plan {
+    schema: BobbinSchema,
+    request: Box<dyn Fn() -> Request + Send + Sync>,
+    /// Subscribers with the same one are told the same.
+    pub digest: [u8; 32],
+}
+
+impl Plan {
+    /// For a document that is parsed and within the limits, which `request` asks for.
+    pub fn new(
+        schema: BobbinSchema,
+        digest: [u8; 32],
+        request: impl Fn() -> Request + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            schema,
+            request: Box::new(request),
+            digest,
+        }
+    }
+
+    /// What it wants to follow; else the answer that it ends with, if there is one.
+    pub async fn target(
+        &self,
+        app: &Arc<App>,
+        session: Session,
+    ) -> Result<Target, Option<Box<Response>>> {
+        let target = Arc::new(OnceLock::new());
+        let asking = Asking::new(Arc::clone(app), Some(session)).asked(Arc::clone(&target));
+        let mut answers = self.schema.execute_stream((self.request)().data(asking));
+        let answer = answers.next().await;
+        drop(answers);
+        match (target.get(), answer) {
+            (Some(target), None) => Ok(target.clone()),
+            (_, answer) => Err(answer.map(|answer| Box::new(finished(answer)))),
+        }
+    }
+}
+
+/// For whom an event is executed.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    /// Who he is.
+    pub viewer: Arc<Viewer>,
+    /// As whom he sees the thread.
+    pub eyes: Eyes,
+}
+
+/// What an execution has led to.
+pub enum Executed {
+    /// A result, as JSON.
+    Result {
+        /// It.
+        json: Box<str>,
+        /// Whether it depends on who the viewer is.
+        personal: bool,
+        /// Whether a part of it failed for reasons that may pass.
+        failed: bool,
+    },
+    /// No result: the errors, as JSON.
+    Errors {
+        /// They.
+        json: Box<str>,
+        /// Whether they may pass.
+        internal: bool,
+    },
+}
+
+/// A document that is being executed, event by event.
+pub struct Run {
+    present: Present,
+    occurrences: mpsc::Sender<Occurrence>,
+    answers: BoxStream<'static, Response>,
+    rounds: Rounds,
+}
+
+impl Run {
+    /// Begins with the first of those for whom it will be executed.
+    pub fn new(app: &Arc<App>, plan: &Plan, credential: &Credential, first: &Recipient) -> Self {
+        let present = Present::new(Arc::clone(&first.viewer));
+        let session = Session {
+            credential: credential.clone(),
+            viewer: present.clone(),
+        };
+        let (occurrences, source) = mpsc::channel(1);
+        let asking = Asking::new(Arc::clone(app), Some(session)).fed(source);
+        let rounds = asking.rounds();
+        Self {
+            present,
+            occurrences,
+            answers: plan
+                .schema
+                .execute_stream((plan.request)().data(asking))
+                .boxed(),
+            rounds,
+        }
+    }
+
+    /// Executes it for an event and a recipient.
+    pub async fn execute(&mut self, occurrence: &Occurrence, to: &Recipient) -> Executed {
+        let witness: Witness = self.present.witness().clone();
+        self.present.renew(Arc::clone(&to.viewer));
+        let told = Occurrence {
+            access: occurrence.access.seen_as(to.eyes).watched_by(&witness),
+            ..occurrence.clone()
+        };
+        witness.take();
+        // The channel holds one, and the last one was taken out for its answer.
+        let sent = self.occurrences.try_send(told).is_ok();
+        let answer = self.rounds.during(self.answers.next()).await;
+        let Some(answer) = answer.filter(|_| sent) else {
+            return Executed::Errors {
+                json: "[]".into(),
+                internal: true,
+            };
+        };
+        let answer = finished(answer);
+        let failed = is_internal(&answer);
+        if answer.data == async_graphql::Value::Null {
+            return Executed::Errors {
+                json: written_errors(&answer).into(),
+                internal: failed,
+            };
+        }
+        Executed::Result {
+            json: written(&answer).into(),
+            personal: witness.take(),
+            failed,
+        }
+    }
+}

@@ -13,6 +13,7 @@ use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
 use crate::live::ephemeral::Lifetimes;
+use crate::live::tail::Tail;
 use crate::metrics::Metrics;
 use crate::trusted::Trusted;
 
@@ -26,6 +27,8 @@ pub struct App {
     pub pool: Pool,
     /// What tells this node's subscribers that something happened.
     pub bus: Arc<Bus>,
+    /// What reads the log for all who follow everything that they see.
+    pub tail: Arc<Tail>,
     /// What verifies tokens.
     pub keys: Keys,
     /// What the server counts of itself.
@@ -56,6 +59,7 @@ impl App {
             mode,
             pool,
             bus: Arc::new(bus),
+            tail: Arc::default(),
             keys,
             metrics: Metrics::default(),
             clock: Clock,

@@ -121,6 +121,10 @@ impl FromStr for Secret {
     }
 }
 
+/// How long something is kept; none: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention(pub Option<TimeDelta>);
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -257,6 +261,15 @@ pub struct Settings {
         global = true
     )]
     pub search_language: SearchLanguage,
+    /// How long events are kept for clients that were away: 12h, 30d, or off for ever. Who was away for longer reads everything anew.
+    #[arg(
+        long,
+        env = "BOBBIN_EVENT_RETENTION",
+        default_value = "30d",
+        value_parser = retention,
+        global = true
+    )]
+    pub event_retention: Retention,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,
@@ -395,6 +408,17 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
         .ok_or_else(|| "at most 100 years".to_owned())
 }
 
+fn retention(text: &str) -> Result<Retention, String> {
+    if matches!(text, "0" | "off") {
+        return Ok(Retention(None));
+    }
+    match duration(text) {
+        Ok(time) if time > TimeDelta::zero() => Ok(Retention(Some(time))),
+        Ok(_) => Err("0 or off for ever, else more than nothing".to_owned()),
+        Err(why) => Err(format!("off, or {why}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,6 +445,20 @@ mod tests {
     fn durations_have_a_unit() {
         assert_eq!(duration("24h"), Ok(TimeDelta::hours(24)));
         assert!(duration("24").is_err() && duration("h").is_err() && duration("-1h").is_err());
+    }
+
+    #[test]
+    fn events_are_kept_for_a_time_or_for_ever() {
+        let kept = |args: &[&str]| settings(args).event_retention.0;
+        assert_eq!(kept(&[]), Some(TimeDelta::days(30)));
+        assert_eq!(
+            kept(&["--event-retention", "12h"]),
+            Some(TimeDelta::hours(12))
+        );
+        for off in ["0", "off"] {
+            assert_eq!(kept(&["--event-retention", off]), None);
+        }
+        assert!(retention("0d").is_err() && retention("soon").is_err());
     }
 
     #[test]

@@ -86,9 +86,10 @@ impl Seat {
             Ok(viewer) => viewer,
             Err(error) => return self.fail(error).await,
         };
+        let present = Present::new(viewer);
         let session = Session {
             credential: Credential::clone(&self.credential),
-            viewer: Present::new(viewer),
+            viewer: present.clone(),
         };
         match plan.target(&app, session).await {
             Ok(Target::Thread(thread, after)) => {
@@ -100,6 +101,10 @@ impl Seat {
                     }
                     Err(error) => self.fail(error).await,
                 }
+            }
+            Ok(Target::Everything(after)) => {
+                let wanted = (present, resume.or(after));
+                self.follow_everything(&plan, wanted, started).await;
             }
             Err(Some(answer)) => self.refuse(&answer).await,
             Err(None) => {

@@ -10,6 +10,8 @@ mod sharing;
 
 mod sight;
 
+mod viewer;
+
 use bobbin::ids::{MessageId, ThreadId};
 use serde_json::{Value, json};
 use tokio_postgres::Client;

@@ -1,6 +1,7 @@
 //! What every request needs, behind one `Arc`: pool, bus, keys, clock, settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,9 @@ use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
+use crate::live::ephemeral::Lifetimes;
 use crate::live::tail::Tail;
+use crate::metrics::Metrics;
 use crate::trusted::Trusted;
 
 /// The running server, as its parts see it.
@@ -28,6 +31,8 @@ pub struct App {
     pub tail: Arc<Tail>,
     /// What verifies tokens.
     pub keys: Keys,
+    /// What the server counts of itself.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// Work that runs to its end even if its client hangs up; the end of the server waits for it.
@@ -45,13 +50,18 @@ pub struct App {
 impl App {
     /// The parts put together.
     pub fn new(settings: Settings, mode: Mode, pool: Pool, keys: Keys) -> Self {
+        let bus = Bus::new(Lifetimes {
+            typing: Duration::from_millis(settings.typing_lifetime.into()),
+            presence: Duration::from_millis(settings.presence_lifetime.into()),
+        });
         Self {
             settings,
             mode,
             pool,
-            bus: Arc::default(),
+            bus: Arc::new(bus),
             tail: Arc::default(),
             keys,
+            metrics: Metrics::default(),
             clock: Clock,
             writes: TaskTracker::new(),
             sockets: TaskTracker::new(),

@@ -21,7 +21,7 @@ use crate::db::pool::Conn;
 use crate::db::user::{self, NewUser, Profile};
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
-use crate::live::bus::{Signal, Subject};
+use crate::live::bus::Subject;
 
 /// Who is asking, as of this moment.
 #[derive(Debug, Clone)]
@@ -360,8 +360,7 @@ async fn claimed_membership(
         let read = known.map(|membership| membership.decided_at);
         organization::claim_membership(conn, (organization.id, user), role, read, now).await?;
         // Subscriptions by the person's older tokens see from now on what the new role sees.
-        app.bus
-            .send_to_all(&Signal::AccessChanged(Subject::User(user)));
+        app.bus.publish_access(Subject::User(user));
     }
     Ok(organization.id)
 }

@@ -169,6 +169,13 @@ pub struct Settings {
     /// A JWK set that verifies tokens (RS256, ES256, EdDSA): a file or an http(s) URL.
     #[arg(long, env = "BOBBIN_JWT_JWKS", global = true)]
     pub jwt_jwks: Option<String>,
+    /// NATS servers that tell other nodes on the same database what happens, separated by commas
+    /// [default: none, there is one node].
+    #[arg(long, env = "BOBBIN_NATS_URL", hide_env_values = true, global = true)]
+    pub nats_url: Option<Secret>,
+    /// What the NATS subjects begin with, so that several installations can share a server.
+    #[arg(long, env = "BOBBIN_NATS_PREFIX", default_value = "bobbin", value_parser = subject, global = true)]
+    pub nats_prefix: String,
     /// Migrate before serving, also in production.
     #[arg(long, env = "BOBBIN_MIGRATE", action = ArgAction::SetTrue, global = true)]
     pub migrate: bool,
@@ -202,6 +209,26 @@ pub struct Settings {
     /// A JSON manifest of the documents that alone are executed [default: any document is].
     #[arg(long, env = "BOBBIN_TRUSTED_DOCUMENTS", global = true)]
     pub trusted_documents: Option<PathBuf>,
+    /// Most WebSockets and streams that are open at once on this server.
+    #[arg(long, env = "BOBBIN_MAX_SOCKETS", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_sockets: u32,
+    /// Most WebSockets and streams that one viewer has open at once.
+    #[arg(long, env = "BOBBIN_MAX_SOCKETS_PER_VIEWER", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_sockets_per_viewer: u32,
+    /// Most new WebSockets a second from an address, ten times as many at once; 0: any number.
+    /// This machine itself is not counted.
+    #[arg(long, env = "BOBBIN_MAX_CONNECTION_RATE", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=1_000_000), global = true)]
+    pub max_connection_rate: u32,
+    /// Most operations a second of a viewer, ten times as many at once; 0: any number.
+    #[arg(long, env = "BOBBIN_MAX_OPERATION_RATE", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=1_000_000), global = true)]
+    pub max_operation_rate: u32,
+    /// Header in which a proxy tells the client's address, such as X-Forwarded-For. Only for
+    /// servers that nobody reaches but through that proxy [default: the address itself].
+    #[arg(long, env = "BOBBIN_CLIENT_ADDRESS_HEADER", value_parser = header_name, global = true)]
+    pub client_address_header: Option<String>,
+    /// Serve /metrics, to whoever asks.
+    #[arg(long, env = "BOBBIN_METRICS", default_value = "true", action = ArgAction::Set, global = true)]
+    pub metrics: bool,
     /// Longest time for a query or mutation, in seconds.
     #[arg(long, env = "BOBBIN_OPERATION_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600), global = true)]
     pub operation_timeout: u16,
@@ -214,6 +241,12 @@ pub struct Settings {
     /// Time between pings on a WebSocket, in milliseconds; a pong must come before the next one.
     #[arg(long, env = "BOBBIN_PING_INTERVAL", default_value = "12000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true)]
     pub ping_interval: u32,
+    /// How long somebody types who does not say so again, in milliseconds.
+    #[arg(long, env = "BOBBIN_TYPING_LIFETIME", default_value = "5000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true, hide = true)]
+    pub typing_lifetime: u32,
+    /// How long somebody is online who does not say so again, in milliseconds.
+    #[arg(long, env = "BOBBIN_PRESENCE_LIFETIME", default_value = "30000", value_parser = clap::value_parser!(u32).range(10..=600_000), global = true, hide = true)]
+    pub presence_lifetime: u32,
     /// Time for a WebSocket client to take what is written, in milliseconds; a slower one is cut off with 4508.
     #[arg(long, env = "BOBBIN_WRITE_TIMEOUT", default_value = "30000", value_parser = clap::value_parser!(u32).range(100..=600_000), global = true)]
     pub write_timeout: u32,
@@ -316,6 +349,16 @@ fn name(text: &str) -> Result<String, String> {
     fits.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
+fn subject(text: &str) -> Result<String, String> {
+    let token = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        !part.is_empty() && part.chars().all(plain)
+    };
+    let fits = text.len() <= 100 && text.split('.').all(token);
+    let wrong = || "letters, digits, - and _, in parts with a dot between".to_owned();
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
 fn log_filter(text: &str) -> Result<String, String> {
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -336,6 +379,14 @@ fn origins(text: &str) -> Result<String, String> {
     } else {
         Err("* or origins such as https://app.example.com, separated by commas".to_owned())
     }
+}
+
+fn header_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if text.is_empty() || !text.chars().all(is_name) {
+        return Err("a header's name, such as X-Forwarded-For".to_owned());
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 fn duration(text: &str) -> Result<TimeDelta, String> {

@@ -151,7 +151,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
     if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);
     }
+    let nats = live::nats::connect(&app).await?;
     let app = Arc::new(app);
+    let nats = nats.map(|nats| tokio::spawn(live::nats::run(Arc::clone(&app), nats)));
     if mode == Mode::Development && demo::is_wanted(&app).await.map_err(said)? {
         demo::load(&app).await.map_err(said)?;
     }
@@ -159,6 +161,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     announce(&app, &address.to_string())?;
     let tail = tokio::spawn(live::tail::run(Arc::clone(&app)));
     let retention = tokio::spawn(live::retention::run(Arc::clone(&app)));
+    let ephemeral = tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     let ending = tokio::spawn(end_on_signal(Arc::clone(&app)));
     let served = tokio::select! {
         served = http::run(Arc::clone(&app), listener) => served.map_err(|error| error.to_string()),
@@ -166,12 +169,19 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     app.shutdown.cancel();
     ending.abort();
+    // Not before the last write has been told.
+    if let Some(nats) = nats {
+        nats.abort();
+    }
     // Nobody listens there any more, and the next server may listen elsewhere.
     let _ = std::fs::remove_file(app.settings.data_dir.join("address"));
     for task in [tail, retention] {
         if task.await.is_err() {
             tracing::error!("a task that reads the log has failed");
         }
+    }
+    if ephemeral.await.is_err() {
+        tracing::error!("the task that ends what is overdue has failed");
     }
     app.pool.close();
     database.stop().await;

@@ -45,4 +45,8 @@ pub mod inbox;
 
 pub mod inbox_state;
 
+pub mod typing;
+
+pub mod presence;
+
 pub mod api_key;

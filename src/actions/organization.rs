@@ -14,7 +14,7 @@ use crate::db::organization;
 use crate::db::user::User;
 use crate::error::{Error, Faults, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
-use crate::live::bus::{Signal, Subject};
+use crate::live::bus::Subject;
 
 /// An organization as a backend wants it.
 #[derive(Debug, Clone)]
@@ -77,7 +77,6 @@ pub async fn set_membership(
     let user = find::user_to_manage(&mut conn, viewer, user).await?;
     let now = app.clock.now();
     organization::set_membership(&mut conn, access.organization().id, user.id, role, now).await?;
-    app.bus
-        .send_to_all(&Signal::AccessChanged(Subject::User(user.id)));
+    app.bus.publish_access(Subject::User(user.id));
     Ok((access, user))
 }

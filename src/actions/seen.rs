@@ -14,7 +14,6 @@ use crate::db::pool::Conn;
 use crate::db::{organization, watermark};
 use crate::error::{Error, Result};
 use crate::ids::{MessageId, Ref, ThreadId, UserId};
-use crate::live::bus::Signal;
 
 /// Marks a thread as seen, or as delivered, up to a message, by default the newest one; never
 /// backwards.
@@ -74,7 +73,7 @@ pub async fn unmark(
 /// Says that watermarks of these threads have moved.
 pub fn tell(app: &App, threads: &[ThreadId]) {
     for thread in threads {
-        app.bus.send(*thread, Signal::Seen);
+        app.bus.publish_seen(*thread);
     }
 }
 

@@ -78,6 +78,9 @@ pub async fn update(
             change.save(conn).await
         })
         .await?;
+    if input.access.is_some() || input.organization.is_some() {
+        app.bus.end_typing_in(access.thread().id);
+    }
     app.bus.publish(told.events());
     Ok(access)
 }

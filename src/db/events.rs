@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
 use crate::db::enums::{Access, EventKind};
@@ -104,23 +107,31 @@ pub async fn after(
     let hole = rows.windows(2).position(|two| two[0].seq + 1 != two[1].seq);
     let whole = hole.is_none();
     rows.truncate(hole.map_or(rows.len(), |index| index + 1));
-    let mut ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let messages: HashMap<MessageId, Arc<Message>> = message::by_ids(conn, &ids)
-        .await?
-        .into_iter()
-        .map(|message| (message.id, Arc::new(message)))
-        .collect();
     Ok(Stretch {
         first_seq: rows.as_slice().first().map(|row| row.seq),
         last_seq: rows.last().map_or(seq, |row| row.seq),
         ended: read < limit && whole,
-        events: rows
-            .into_iter()
-            .filter_map(|row| event(row, &messages))
-            .collect::<Result<_>>()?,
+        events: complete(conn, rows).await?,
     })
+}
+
+/// The events at these places of the logs, in the order of each log; those that cannot be told
+/// any more are left out. Who may know them is for who tells them to decide.
+pub async fn at(conn: &mut Conn, places: &[(ThreadId, i64)]) -> Result<Vec<Arc<Event>>> {
+    let threads: Vec<Uuid> = places.iter().map(|(thread, _)| thread.uuid()).collect();
+    let numbers: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
+    let named = sql::<Bool>("(events.thread_id, events.seq) IN (SELECT * FROM unnest(")
+        .bind::<Array<SqlUuid>, _>(threads)
+        .sql(", ")
+        .bind::<Array<BigInt>, _>(numbers)
+        .sql("))");
+    let rows: Vec<Row> = events::table
+        .filter(named)
+        .order((events::thread_id, events::seq))
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    complete(conn, rows).await
 }
 
 /// The deletion of a thread that a viewer saw at a number of its log; none if the thread is there,
@@ -180,6 +191,20 @@ fn row(event: &Event) -> Row {
         former_organization_id: event.former.map(|former| former.organization_id),
         former_access: event.former.map(|former| former.access),
     }
+}
+
+/// The events of rows, with the messages that they are about.
+async fn complete(conn: &mut Conn, rows: Vec<Row>) -> Result<Vec<Arc<Event>>> {
+    let mut ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let messages: HashMap<MessageId, Arc<Message>> = message::by_ids(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|message| (message.id, Arc::new(message)))
+        .collect();
+    let events = rows.into_iter().filter_map(|row| event(row, &messages));
+    events.collect()
 }
 
 /// The event of a row. One about a message that has been deleted for good since is left out:

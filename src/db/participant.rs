@@ -100,6 +100,20 @@ pub async fn of_user(
         .await?)
 }
 
+/// Where these users take part, of these threads.
+pub async fn parts(
+    conn: &mut Conn,
+    users: &[UserId],
+    threads: &[ThreadId],
+) -> Result<Vec<(ThreadId, UserId)>> {
+    Ok(participants::table
+        .filter(participants::user_id.eq_any(users))
+        .filter(participants::thread_id.eq_any(threads))
+        .select((participants::thread_id, participants::user_id))
+        .load(conn)
+        .await?)
+}
+
 /// Those of the users who take part.
 pub async fn among(
     conn: &mut Conn,

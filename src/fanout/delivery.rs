@@ -89,10 +89,12 @@ impl Group {
                     return self.dismiss(&made.body);
                 }
                 if made.personal {
+                    self.app().metrics.executed_for_one();
                     return self
                         .deliver_each(runs, (occurrence, position), member, made)
                         .await;
                 }
+                self.app().metrics.executed_for_all();
                 self.shared.keep(occurrence, position, &made.body);
                 Some(made.body)
             }
@@ -129,6 +131,9 @@ impl Group {
             member.seat.number != first.seat.number && member.wants(occurrence, position)
         });
         loop {
+            for _ in &missing {
+                self.app().metrics.executed_for_one();
+            }
             bodies.extend(make_each(runs, occurrence, &missing).await);
             let told = self.tell((occurrence, position), |member| {
                 bodies.get(&member.seat.number)
@@ -154,6 +159,7 @@ impl Group {
     /// Lets those for whom there was no room read the log at their own pace.
     fn catch_up_all(self: &Arc<Self>, late: Vec<Late>, occurrence: &Occurrence) {
         for late in late {
+            self.app().metrics.slow_reader_to_log();
             self.catch_up_apart(late, &occurrence.access);
         }
     }

@@ -211,6 +211,33 @@ thread_event!(
 );
 
 thread_event!(
+    /// Others than before type. Not kept in the log: not told again after a resume, so read
+    /// `Thread.typing` then.
+    TypingChanged { typing: Vec<UserId> }
+
+    /// Who types now, of those of whom the viewer may know: those first who began first.
+    async fn typing(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
+        user::load_all(ctx, &self.typing).await
+    }
+);
+
+thread_event!(
+    /// Somebody who takes part came online, or went. Not kept in the log: not told again after a
+    /// resume, so read `User.online` then.
+    PresenceChanged { user_id: UserId, online: bool }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        user::load(ctx, self.user_id).await?.ok_or(Error::NotFound("user"))
+    }
+
+    /// Whether the user is online now.
+    async fn online(&self) -> bool {
+        self.online
+    }
+);
+
+thread_event!(
     /// The position that was asked for can no longer be served, or in `viewerEvents` what the
     /// viewer may see has changed: read the state again, then go on from this event's cursor. What
     /// happens from here on follows.
@@ -265,6 +292,10 @@ pub enum ThreadEvent {
     ThreadSeen(ThreadSeen),
     /// It has come to somebody.
     ThreadDelivered(ThreadDelivered),
+    /// Others than before type.
+    TypingChanged(TypingChanged),
+    /// Somebody came online, or went.
+    PresenceChanged(PresenceChanged),
     /// A position cannot be served.
     ResyncRequired(ResyncRequired),
 }
@@ -296,6 +327,11 @@ impl From<Occurrence> for ThreadEvent {
             What::Resync(reason) => Self::ResyncRequired(ResyncRequired { common, reason }),
             What::Moved(mark, user_id, up_to) => Self::moved(common, mark, user_id, up_to),
             What::Event(event) => Self::happened(common, &event),
+            What::Typing(typing, actor) => {
+                let common = Common { actor, ..common };
+                Self::TypingChanged(TypingChanged { common, typing })
+            }
+            What::Presence(user_id, online) => Self::present(common, user_id, online),
         }
     }
 }
@@ -328,6 +364,18 @@ impl From<viewer::replay::Occurrence> for ThreadEvent {
 }
 
 impl ThreadEvent {
+    fn present(common: Common, user_id: UserId, online: bool) -> Self {
+        let common = Common {
+            actor: Some(user_id),
+            ..common
+        };
+        Self::PresenceChanged(PresenceChanged {
+            common,
+            user_id,
+            online,
+        })
+    }
+
     fn moved(common: Common, mark: Mark, user_id: UserId, up_to: Option<Arc<db::Message>>) -> Self {
         let common = Common {
             actor: Some(user_id),

@@ -238,7 +238,7 @@ impl Message {
         let readers = ctx.batch()?.load_one(ReadersOf(self.row().id)).await?;
         let ids = self.row().sender_id.into_iter();
         let ids: Vec<_> = ids.chain(readers.unwrap_or_default()).collect();
-        users(ctx, &ids).await
+        user::load_all(ctx, &ids).await
     }
 
     /// How many have seen it, its sender counted.
@@ -254,7 +254,7 @@ impl Message {
     /// most 100. Nobody, if it is a draft.
     async fn delivered_to(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
         let receivers = ctx.batch()?.load_one(ReceiversOf(self.row().id)).await?;
-        users(ctx, &receivers.unwrap_or_default()).await
+        user::load_all(ctx, &receivers.unwrap_or_default()).await
     }
 
     /// Whom its structured content mentions or assigns, in its order, each once.
@@ -273,7 +273,7 @@ impl Message {
                 mentioned.push(*id);
             }
         }
-        users(ctx, &mentioned).await
+        user::load_all(ctx, &mentioned).await
     }
 
     /// What it said before it was edited, the oldest first: the newest 100 of these, and of long
@@ -316,11 +316,4 @@ impl Message {
     async fn cursor(&self) -> String {
         self.row().place().encode(List::Messages)
     }
-}
-
-/// These users, in this order.
-async fn users(ctx: &Context<'_>, ids: &[UserId]) -> Result<Vec<User>> {
-    let mut found = ctx.batch()?.load_many(ids.iter().copied()).await?;
-    let users = ids.iter().filter_map(|id| found.remove(id));
-    Ok(users.map(User::new).collect())
 }

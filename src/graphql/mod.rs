@@ -56,6 +56,8 @@ pub mod search;
 
 pub mod reaction;
 
+pub mod ephemeral;
+
 pub mod events;
 
 use async_graphql::{MergedObject, SDLExportOptions, Schema, SchemaBuilder};
@@ -85,6 +87,7 @@ pub struct Mutation(
     reaction::ReactionMutation,
     organization::OrganizationMutation,
     user::UserMutation,
+    ephemeral::EphemeralMutation,
 );
 
 /// The executable schema.

@@ -263,6 +263,12 @@ impl Thread {
         self.pick(ctx, Pick::Latest).await
     }
 
+    /// Who types now, of those of whom the viewer may know: those first who began first.
+    async fn typing(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
+        let typing = ctx.app().bus.typing(self.0.thread().id, self.0.is_staff());
+        user::load_all(ctx, &typing).await
+    }
+
     /// Where it stands in the viewer's inbox. READ for an API key.
     async fn inbox_state(&self, ctx: &Context<'_>) -> Result<ThreadInboxState> {
         let hidden = ctx.batch()?.load_one(HiddenIs(self.0.thread().id)).await?;

@@ -70,6 +70,11 @@ impl User {
         self.0.avatar_url.as_deref()
     }
 
+    /// Whether the user has said so within the last 30 seconds, by `setPresence`.
+    async fn online(&self, ctx: &Context<'_>) -> bool {
+        ctx.app().bus.is_online(self.0.id)
+    }
+
     /// A backend's own facts.
     async fn metadata(&self) -> Metadata {
         Metadata(self.0.metadata.clone())
@@ -84,6 +89,13 @@ impl User {
 /// The user with this id, which must be there.
 pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>> {
     Ok(ctx.batch()?.load_one(id).await?.map(User::new))
+}
+
+/// The users with these ids, in this order.
+pub async fn load_all(ctx: &Context<'_>, ids: &[UserId]) -> Result<Vec<User>> {
+    let mut found = ctx.batch()?.load_many(ids.iter().copied()).await?;
+    let users = ids.iter().filter_map(|id| found.remove(id));
+    Ok(users.map(User::new).collect())
 }
 
 /// Reading users.

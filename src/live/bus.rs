@@ -1,19 +1,17 @@
-//! The bus: tells this node's subscribers of a thread that something happened.
+//! The bus: tells this node's subscribers of a thread, and the other nodes, that something happened.
 //!
 //! It is a hint, never the truth: what it loses or brings in another order, the log still has.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::broadcast;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
+use crate::live::ephemeral::{Ephemeral, Lifetimes};
+use crate::live::link::{Link, Outgoing};
+use crate::live::mailbox::{Lagged, Mailbox};
 use crate::live::recent::Recent;
-
-/// How many signals a subscriber may be behind before it reads the log instead.
-const CAPACITY: usize = 256;
 
 /// What the bus carries.
 #[derive(Debug, Clone)]
@@ -26,6 +24,21 @@ pub enum Signal {
     Seen,
     /// What somebody may see has changed.
     AccessChanged(Subject),
+    /// Others than before type.
+    Typing,
+    /// Somebody who takes part came online, or went.
+    Presence(UserId, bool),
+}
+
+impl Signal {
+    /// Whether it says nothing that the one before it has not said.
+    fn repeats(&self, last: &Self) -> bool {
+        match (last, self) {
+            (Self::Seen, Self::Seen) | (Self::Typing, Self::Typing) => true,
+            (Self::Written(before), Self::Written(now)) => before >= now,
+            _ => false,
+        }
+    }
 }
 
 /// Whose access has changed.
@@ -37,10 +50,16 @@ pub enum Subject {
     Key(Arc<str>),
 }
 
-/// The in-process bus: one topic for each thread that somebody on this node listens to.
+/// The listeners of a thread.
+type Topic = Vec<Arc<Mailbox<Signal>>>;
+
+/// The bus: one topic for each thread that somebody on this node listens to.
 #[derive(Debug, Default)]
 pub struct Bus {
-    topics: Mutex<HashMap<ThreadId, broadcast::Sender<Signal>>>,
+    topics: Mutex<HashMap<ThreadId, Topic>>,
+    pub(in crate::live) ephemeral: Ephemeral,
+    /// The way to other nodes, if there are any.
+    pub(in crate::live) link: OnceLock<Link>,
     /// What came last, for who reads the whole log.
     pub recent: Recent,
     /// How many changes of access have been told.
@@ -48,14 +67,28 @@ pub struct Bus {
 }
 
 impl Bus {
+    /// A bus without listeners.
+    pub fn new(lifetimes: Lifetimes) -> Self {
+        Self {
+            ephemeral: Ephemeral::new(lifetimes),
+            ..Self::default()
+        }
+    }
+
     /// Listens to a thread from now on.
     pub fn subscribe(self: &Arc<Self>, thread: ThreadId) -> Listener {
-        let mut topics = self.topics.lock().expect("no holder of this lock panics");
-        let sender = topics
+        let mailbox = Arc::default();
+        let mut topics = self.topics();
+        let topic = topics
             .entry(thread)
-            .or_insert_with(|| broadcast::channel(CAPACITY).0);
+            .or_insert_with(|| Topic::with_capacity(1));
+        topic.push(Arc::clone(&mailbox));
+        if topic.len() == 1 {
+            self.changed(thread);
+        }
+        drop(topics);
         Listener {
-            receiver: Some(sender.subscribe()),
+            mailbox,
             bus: Arc::clone(self),
             thread,
         }
@@ -66,18 +99,38 @@ impl Bus {
         self.recent.put(events);
         for event in events {
             self.send(event.thread_id, Signal::Event(Arc::clone(event)));
+            self.end_typing_by(event);
+        }
+        // A write is of one thread; the numbers that it gave out have no gaps.
+        for of_thread in events.chunk_by(|one, next| one.thread_id == next.thread_id) {
+            if let [first, .., last] | [first @ last] = of_thread {
+                self.relay(Outgoing::Written(first.thread_id, first.seq, last.seq));
+            }
         }
     }
 
-    /// Sends a signal to a thread's listeners, if there are any.
+    /// Tells that watermarks of a thread have moved.
+    pub fn publish_seen(&self, thread: ThreadId) {
+        self.send(thread, Signal::Seen);
+        self.relay(Outgoing::Seen(thread));
+    }
+
+    /// Tells that what somebody may see has changed.
+    pub fn publish_access(&self, subject: Subject) {
+        if let Subject::User(user) = subject {
+            self.end_typing_of(user);
+        }
+        self.relay(Outgoing::Access(subject.clone()));
+        self.send_to_all(&Signal::AccessChanged(subject));
+    }
+
+    /// Sends a signal to a thread's listeners on this node, if there are any.
     pub fn send(&self, thread: ThreadId, signal: Signal) {
         if matches!(signal, Signal::Seen) {
             self.recent.note_move();
         }
-        let topics = self.topics.lock().expect("no holder of this lock panics");
-        if let Some(sender) = topics.get(&thread) {
-            // The last listener may just have left: then there is nobody to tell.
-            let _ = sender.send(signal);
+        if let Some(topic) = self.topics().get(&thread) {
+            put(topic, &signal);
         }
     }
 
@@ -94,51 +147,100 @@ impl Bus {
             // Counted before it is told: whoever finds the old number is among the listeners.
             self.access_changes.fetch_add(1, Ordering::SeqCst);
         }
-        let topics = self.topics.lock().expect("no holder of this lock panics");
-        for sender in topics.values() {
-            let _ = sender.send(signal.clone());
+        for topic in self.topics().values() {
+            put(topic, signal);
         }
     }
 
     /// The threads that somebody listens to.
     pub fn threads(&self) -> Vec<ThreadId> {
-        let topics = self.topics.lock().expect("no holder of this lock panics");
-        topics.keys().copied().collect()
+        self.topics().keys().copied().collect()
+    }
+
+    /// Notes that a thread has its first listener, or has lost its last one.
+    fn changed(&self, thread: ThreadId) {
+        if let Some(link) = self.link.get() {
+            link.change([thread]);
+        }
+    }
+
+    pub(in crate::live) fn topics(&self) -> MutexGuard<'_, HashMap<ThreadId, Topic>> {
+        self.topics.lock().expect("no holder of this lock panics")
+    }
+}
+
+fn put(topic: &Topic, signal: &Signal) {
+    for mailbox in topic {
+        mailbox.put(signal.clone(), |last, new| new.repeats(last));
     }
 }
 
 /// A subscription to one thread's topic; ends when dropped.
 #[derive(Debug)]
 pub struct Listener {
-    receiver: Option<broadcast::Receiver<Signal>>,
+    mailbox: Arc<Mailbox<Signal>>,
     bus: Arc<Bus>,
     thread: ThreadId,
 }
 
 impl Listener {
     /// The next signal, or that some were missed.
-    pub async fn recv(&mut self) -> Result<Signal, broadcast::error::RecvError> {
-        match &mut self.receiver {
-            Some(receiver) => receiver.recv().await,
-            None => Err(broadcast::error::RecvError::Closed),
-        }
+    pub async fn recv(&mut self) -> Result<Signal, Lagged> {
+        self.mailbox.take().await
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // The receiver goes first, so that the count below no longer holds it; the topic goes
-        // with its last listener, under the lock, so that no new one joins a topic that is gone.
-        self.receiver = None;
         let mut topics = match self.bus.topics.lock() {
             Ok(topics) => topics,
             Err(poisoned) => poisoned.into_inner(),
         };
-        if topics
-            .get(&self.thread)
-            .is_some_and(|sender| sender.receiver_count() == 0)
+        let Some(topic) = topics.get_mut(&self.thread) else {
+            return;
+        };
+        if let Some(place) = topic
+            .iter()
+            .position(|mailbox| Arc::ptr_eq(mailbox, &self.mailbox))
         {
-            topics.remove(&self.thread);
+            topic.swap_remove(place);
         }
+        // The topic goes with its last listener, under the lock, so that no new one joins a
+        // topic that is gone.
+        if topic.is_empty() {
+            topics.remove(&self.thread);
+            self.bus.changed(self.thread);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_listener_of_a_thread_hears_and_nobody_else() {
+        let bus = Arc::new(Bus::default());
+        let (here, there) = (ThreadId::generate(), ThreadId::generate());
+        let (mut one, mut two) = (bus.subscribe(here), bus.subscribe(here));
+        let mut other = bus.subscribe(there);
+        bus.send(here, Signal::Written(1));
+        bus.send_to_all(&Signal::Seen);
+        for listener in [&mut one, &mut two] {
+            assert!(matches!(listener.recv().await, Ok(Signal::Written(1))));
+            assert!(matches!(listener.recv().await, Ok(Signal::Seen)));
+        }
+        assert!(matches!(other.recv().await, Ok(Signal::Seen)));
+    }
+
+    #[test]
+    fn a_topic_goes_with_its_last_listener() {
+        let bus = Arc::new(Bus::default());
+        let thread = ThreadId::generate();
+        let (one, two) = (bus.subscribe(thread), bus.subscribe(thread));
+        drop(one);
+        assert_eq!(bus.threads(), [thread]);
+        drop(two);
+        assert!(bus.threads().is_empty());
     }
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
@@ -16,9 +15,11 @@ use crate::db::access::find::{self, Again};
 use crate::db::watermark;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::ids::UserId;
 use crate::live::bus::{Listener, Signal};
 use crate::live::cursor::Position;
-use crate::live::replay::{Replay, Step, Whose};
+use crate::live::mailbox::Lagged;
+use crate::live::replay::{Replay, Step, What, Whose};
 
 /// How long an event that came early is held for the ones before it: commits are ordered,
 /// publishes are not.
@@ -32,6 +33,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// The feed of a thread.
 pub struct Feed {
+    app: Arc<App>,
     replay: Replay,
     listener: Listener,
     /// Whether the log holds what has not been told.
@@ -40,6 +42,8 @@ pub struct Feed {
     early: BTreeMap<i64, Arc<Event>>,
     hold_until: Option<Instant>,
     moves_due: Option<Instant>,
+    /// Who typed when that was last told, or when the feed began.
+    told_typing: Vec<UserId>,
     /// How many attempts have failed in a row.
     failures: u32,
 }
@@ -57,13 +61,16 @@ impl Feed {
         let newest = watermark::newest_moves(&mut conn, &[&access]).await?;
         drop(conn);
         let now = Position::now(&access, newest.get(&access.thread().id).copied());
+        let told_typing = app.bus.typing(access.thread().id, access.is_staff());
         Ok(Self {
-            replay: Replay::new(app, access, now).for_several(),
+            replay: Replay::new(Arc::clone(&app), access, now).for_several(),
+            app,
             listener,
             behind: false,
             early: BTreeMap::new(),
             hold_until: None,
             moves_due: None,
+            told_typing,
             failures: 0,
         })
     }
@@ -125,13 +132,18 @@ impl Feed {
                     .get_or_insert_with(|| Instant::now() + GATHER);
             }
             Ok(Signal::AccessChanged(subject)) => self.replay.doubt(Whose::Subject(subject)),
+            Ok(Signal::Typing) => self.tell_typing(),
+            Ok(Signal::Presence(user, online)) => {
+                self.replay.tell_now(What::Presence(user, online));
+            }
             // The bus has dropped what this subscriber was too slow for. The log has it.
-            Err(RecvError::Lagged(_)) => {
+            Err(Lagged) => {
+                self.app.metrics.lag();
                 self.behind = true;
+                self.tell_typing();
                 self.moves_due.get_or_insert_with(Instant::now);
                 self.replay.doubt(Whose::Everybody);
             }
-            Err(RecvError::Closed) => self.behind = true,
         }
         Ok(())
     }
@@ -140,6 +152,7 @@ impl Feed {
     async fn ring(&mut self) -> Result<()> {
         let now = Instant::now();
         if self.hold_until.is_some_and(|at| at <= now) {
+            self.app.metrics.gap();
             self.behind = true;
         }
         if self.moves_due.is_some_and(|at| at <= now) {
@@ -164,6 +177,24 @@ impl Feed {
             self.hold_until.or_else(|| Some(Instant::now() + HOLD))
         };
         Ok(())
+    }
+
+    /// Tells who types now, if that is others than were told, of those of whom this audience may
+    /// know.
+    fn tell_typing(&mut self) {
+        let access = self.replay.access();
+        let bus = &self.replay.app().bus;
+        let now = bus.typing(access.thread().id, access.is_staff());
+        let began = now.iter().filter(|user| !self.told_typing.contains(user));
+        let ended = self.told_typing.iter().filter(|user| !now.contains(user));
+        let changed: Vec<UserId> = began.chain(ended).copied().collect();
+        let actor = match changed.as_slice() {
+            [] => return,
+            [one] => Some(*one),
+            _ => None,
+        };
+        self.told_typing.clone_from(&now);
+        self.replay.tell_now(What::Typing(now, actor));
     }
 
     async fn read_log(&mut self) -> Result<()> {

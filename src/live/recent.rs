@@ -73,6 +73,11 @@ impl Recent {
         kept.events.get(&(thread, seq)).cloned()
     }
 
+    /// Whether somebody wants it.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) > 0
+    }
+
     /// Somebody wants it from now on.
     pub fn want(&self) {
         self.wanted.fetch_add(1, Ordering::AcqRel);

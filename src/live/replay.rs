@@ -41,6 +41,10 @@ pub enum What {
     Event(Arc<Event>),
     /// Up to which message somebody has seen the thread, or it has reached a device of theirs.
     Moved(Mark, UserId, Option<Arc<Message>>),
+    /// Who types now, and who of them began or ended if it was one alone.
+    Typing(Vec<UserId>, Option<UserId>),
+    /// Somebody came online, or went.
+    Presence(UserId, bool),
     /// The position that was asked for cannot be served; why.
     Resync(&'static str),
 }
@@ -116,6 +120,11 @@ impl Replay {
             _ => self.resync(now, "the cursor is not one of this thread"),
         }
         self
+    }
+
+    /// The server's parts.
+    pub fn app(&self) -> &App {
+        &self.app
     }
 
     /// The proof in hand.
@@ -306,6 +315,11 @@ impl Replay {
     fn resync(&mut self, now: Position, reason: &'static str) {
         self.position = now;
         self.push(What::Resync(reason), self.app.clock.now());
+    }
+
+    /// Tells what is true now and stands in no log.
+    pub fn tell_now(&mut self, what: What) {
+        self.push(what, self.app.clock.now());
     }
 
     fn push(&mut self, what: What, at: DateTime<Utc>) {

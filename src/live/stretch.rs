@@ -175,49 +175,38 @@ fn in_order(
     told.sort_by_key(|(xid, what)| (what.thread(), what.place(), *xid));
     // An event comes no earlier than those before it in its thread, whichever transaction got
     // its number first; a move no earlier than what was seen.
-    let mut turns: Vec<Turn> = Vec::with_capacity(told.len());
+    let mut turns: Vec<(i64, i64, Happening)> = Vec::new();
     let (mut thread, mut newest) = (None, 0);
     for (xid, what) in told {
         if thread.replace(what.thread()) != Some(what.thread()) {
             newest = 0;
         }
-        let at = newest.max(xid);
+        let turn = newest.max(xid);
         if matches!(what, Happening::Event(_)) {
-            newest = at;
+            newest = turn;
         }
-        turns.push(Turn { at, xid, what });
+        turns.push((turn, xid, what));
     }
-    turns.sort_by_key(|turn| (turn.at, turn.what.thread(), turn.what.place(), turn.xid));
+    turns.sort_by_key(|(turn, xid, what)| (*turn, what.thread(), what.place(), *xid));
     // Behind each entry everything is told but for the transactions of those that follow.
     let mut bound = end;
     let mut bounds: Vec<i64> = Vec::with_capacity(turns.len());
-    for turn in turns.iter().rev() {
+    for (_, xid, _) in turns.iter().rev() {
         bounds.push(bound);
-        bound = bound.min(turn.xid);
+        bound = bound.min(*xid);
     }
     let mut last: Option<(i64, Arc<str>)> = None;
-    let mut cursor = |bound: i64| match &last {
+    let cursors = bounds.into_iter().rev().map(|bound| match &last {
         Some((known, cursor)) if *known == bound => Arc::clone(cursor),
         _ => {
             let cursor: Arc<str> = encode_snapshot(&before.towards(now, bound)).into();
             last = Some((bound, Arc::clone(&cursor)));
             cursor
         }
-    };
-    let entries = turns.into_iter().zip(bounds.into_iter().rev());
+    });
+    let cursors: Vec<Arc<str>> = cursors.collect();
+    let entries = turns.into_iter().zip(cursors);
     entries
-        .map(|(turn, bound)| Entry {
-            what: turn.what,
-            xid: turn.xid,
-            cursor: cursor(bound),
-        })
+        .map(|((_, xid, what), cursor)| Entry { what, xid, cursor })
         .collect()
-}
-
-/// When something is told.
-struct Turn {
-    /// No earlier than what transactions below this one did.
-    at: i64,
-    xid: i64,
-    what: Happening,
 }

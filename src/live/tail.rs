@@ -57,7 +57,7 @@ impl Tail {
     /// after this misses nothing behind it, and is known to those who decide who sees what.
     pub fn listen(self: &Arc<Self>, bus: &Arc<Bus>, user: Option<UserId>) -> Listener {
         let user = user.unwrap_or(UserId::NOBODY);
-        bus.recent.want();
+        bus.want_all();
         let mut listening = self
             .listening
             .lock()
@@ -117,7 +117,7 @@ impl Drop for Listener {
             }
         }
         drop(listening);
-        self.bus.recent.unwant();
+        self.bus.unwant_all();
     }
 }
 

@@ -362,6 +362,22 @@ fn mutations() -> Vec<Row> {
             ["F++NNNNFFNFU"; 3],
             |c| json!({ "threadId": c.thread }),
         ),
+        write(
+            "setTyping",
+            PERSON,
+            |c| json!({ "threadId": c.thread, "typing": true }),
+        ),
+        // As only the staff writes private notes.
+        write(
+            "setTyping",
+            ["FFFNNNNFFNFU", "FFFNN++FFNFU", "FFFFN++FFNFU"],
+            |c| json!({ "threadId": c.thread, "typing": true, "private": true }),
+        ),
+        write(
+            "setPresence",
+            ["+++++++FF+FU"; 3],
+            |_| json!({ "online": true }),
+        ),
         write("markThreadSeen", SEES, |c| {
             c.with_user(
                 "userId",

@@ -16,7 +16,7 @@ enum Cause {
     Never(&'static str),
 }
 
-const EVENTS: [(&str, Cause); 12] = [
+const EVENTS: [(&str, Cause); 14] = [
     ("MessageCreated", Cause::Done("say", Some("note"))),
     ("MessageUpdated", Cause::Done("edit", Some("edit the note"))),
     (
@@ -32,6 +32,8 @@ const EVENTS: [(&str, Cause); 12] = [
     ("ParticipantRemoved", Cause::Done("take out", None)),
     ("ThreadSeen", Cause::Done("see", None)),
     ("ThreadDelivered", Cause::Done("receive", None)),
+    ("TypingChanged", Cause::Done("type", Some("type a note"))),
+    ("PresenceChanged", Cause::Done("come online", None)),
     (
         "ThreadDeleted",
         Cause::Never("it ends every subscription of the thread"),
@@ -161,6 +163,17 @@ async fn happen(desk: &Desk, what: &str, subject: &str) {
             "markThreadSeen",
             json!({ "threadId": thread }),
         ),
+        "type" => (
+            &desk.contact,
+            "setTyping",
+            json!({ "threadId": thread, "typing": true }),
+        ),
+        "type a note" => (
+            &desk.agent,
+            "setTyping",
+            json!({ "threadId": thread, "typing": true, "private": true }),
+        ),
+        "come online" => (&desk.contact, "setPresence", json!({ "online": true })),
         other => panic!("nothing does {other}"),
     };
     let done = actor.mutate(field, input, "__typename").await;

@@ -9,7 +9,7 @@ use crate::support::{Actor, Tenant};
 const THREAD: &str =
     "id externalId subject url metadata access resolved resolvedAt updatedAt lastMessageAt
   inbox { id } messageCount userMessageCount actionMessageCount deletedMessageCount
-  firstMessage { id } latestMessage { id }";
+  firstMessage { id } latestMessage { id } typing { name }";
 
 // Without `url`, which falls back to the thread's, of which a client hears by itself.
 const MESSAGE: &str = "id externalId type body bodyHtml content contentType contentAttributes
@@ -43,7 +43,8 @@ async fn follow(who: &Actor, thread: &str, after: &str) -> Subscription {
            ... on ThreadSeen {{ user {{ name }} upTo {{ id sentAt }} }}
            ... on ThreadDelivered {{ user {{ name }} upTo {{ id sentAt }} }}
            ... on ParticipantAdded {{ user {{ name }} }}
-           ... on ParticipantRemoved {{ user {{ name }} }} }} }}"
+           ... on ParticipantRemoved {{ user {{ name }} }}
+           ... on TypingChanged {{ typing {{ name }} }} }} }}"
     );
     who.follow(&query, json!({ "id": thread, "after": after }))
         .await
@@ -82,6 +83,7 @@ fn fold(state: &mut Value, event: &Value) {
                 .find(|known| known["id"] == event["messageId"]);
             append(message.expect("a message"), event);
         }
+        "TypingChanged" => state["typing"] = event["typing"].clone(),
         "MessageRemoved" => messages.retain(|known| known["id"] != event["messageId"]),
         _ => {}
     }
@@ -448,13 +450,16 @@ async fn what_a_client_keeps_of_forms_receipts_and_moves_is_what_it_would_fetch(
             in_thread(json!({ "subscribed": false })),
             0,
         ),
-        // Who writes is notified again.
+        (&*cyd, "setTyping", in_thread(json!({ "typing": true })), 1),
+        (&*cyd, "setTyping", in_thread(json!({ "typing": true })), 0),
+        // Who writes is notified again, and types no more.
         (
             &*cyd,
             "createMessage",
             in_thread(json!({ "body": "Three" })),
-            2,
+            3,
         ),
+        (&*cyd, "setTyping", in_thread(json!({ "typing": false })), 0),
         (
             &*cyd,
             "updateThreadInboxState",

@@ -6,6 +6,8 @@ mod resume;
 
 mod seen;
 
+mod sharing;
+
 mod sight;
 
 mod viewer;

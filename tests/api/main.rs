@@ -9,13 +9,21 @@ mod audience;
 
 mod auth;
 
+mod batch;
+
 mod chatwoot;
+
+mod clients;
+
+mod cookie;
 
 mod cord;
 
 mod database;
 
 mod documents;
+
+mod ephemeral;
 
 mod fold;
 
@@ -27,9 +35,13 @@ mod inboxes;
 
 mod input;
 
+mod limits;
+
 mod live;
 
 mod messages;
+
+mod metrics;
 
 mod moving;
 
@@ -65,4 +77,5 @@ mod ulule;
 
 mod ways;
 
+mod sse;
 mod websocket;

@@ -29,7 +29,7 @@ const EVERYTHING: &str = "
     id subject updatedAt lastMessageAt resolved
     messageCount userMessageCount actionMessageCount deletedMessageCount
     firstMessage { id } latestMessage { id } firstUnreadMessage { id }
-    unreadCount inboxState subscribed
+    unreadCount inboxState subscribed typing { id }
     participants { totalCount edges { cursor node { id } subscribed lastSeenAt lastSeenMessage { id } deliveredMessage { id } } }
     messages { totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { ...Said } } }
     last: messages(last: 1) { pageInfo { hasPreviousPage } nodes { id } }

@@ -166,8 +166,8 @@ async fn a_query_and_a_subscription_after_its_cursor_leave_no_hole_while_others_
 
 #[tokio::test]
 async fn a_reader_that_falls_behind_the_bus_gets_everything_in_order() {
-    // Far more than the bus (256), a socket's queue (32) and the system's buffers hold.
-    const MESSAGES: usize = 500;
+    // Far more than the bus (1,024), a socket's queue (32) and the system's buffers hold.
+    const MESSAGES: usize = 1500;
 
     let tenant = Tenant::new().await;
     let ada = tenant.member("ada").await;
@@ -177,7 +177,7 @@ async fn a_reader_that_falls_behind_the_bus_gets_everything_in_order() {
         .greet(json!({ "Authorization": ada.authorization() }))
         .await;
     assert_eq!(socket.hear().await["type"], "connection_ack");
-    let padding = "x".repeat(2000);
+    let padding = "x".repeat(700);
     let wide: Vec<String> = (0..15).map(|index| format!("b{index}: metadata")).collect();
     let query = format!(
         "subscription($id: ID!) {{ threadEvents(threadId: $id) {{

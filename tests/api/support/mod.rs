@@ -41,6 +41,8 @@ pub const THREAD_EVENTS: &str = "subscription($id: ID!, $after: String) {
       ... on ParticipantAdded { user { name } }
       ... on ParticipantRemoved { user { name } }
       ... on ThreadSeen { user { name } upTo { id body } }
+      ... on TypingChanged { typing { name } }
+      ... on PresenceChanged { user { name online } online }
       ... on ResyncRequired { reason }
     }
   }";

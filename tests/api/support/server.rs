@@ -33,7 +33,8 @@ pub struct Server {
     pub root_key: String,
     /// Where its database is.
     pub database_url: String,
-    _postgres: Option<Postgres>,
+    /// Kept, since it ends with this.
+    pub _postgres: Option<Postgres>,
 }
 
 impl Server {
@@ -128,10 +129,22 @@ async fn start() -> Server {
     serve(settings(), &url, 32, Some(postgres)).await
 }
 
-/// Nobody drops anything behind a test's back.
 fn settings() -> Settings {
-    let development = ["bobbin", "--mode", "development", "--jwt-secret", SECRET];
-    Settings::parse_from([&development[..], &["--event-retention", "off"]].concat())
+    Settings::parse_from([
+        "bobbin",
+        "--mode",
+        "development",
+        "--jwt-secret",
+        SECRET,
+        // Nothing ends by itself in the midst of a test that is not about that.
+        "--typing-lifetime",
+        "600000",
+        "--presence-lifetime",
+        "600000",
+        // Nobody drops anything behind a test's back.
+        "--event-retention",
+        "off",
+    ])
 }
 
 async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Postgres>) -> Server {
@@ -149,6 +162,7 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     let address = listener.local_addr().expect("an address");
     tokio::spawn(live::tail::run(Arc::clone(&app)));
     tokio::spawn(live::retention::run(Arc::clone(&app)));
+    tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     tokio::spawn(http::run(Arc::clone(&app), listener));
     let root_key = actions::api_key::create(&app, None, "root").await;
     Server {

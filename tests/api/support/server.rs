@@ -34,7 +34,7 @@ pub struct Server {
     /// Where its database is.
     pub database_url: String,
     /// Kept, since it ends with this.
-    pub postgres: Option<Postgres>,
+    pub _postgres: Option<Postgres>,
 }
 
 impl Server {
@@ -165,6 +165,6 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
             .build()
             .expect("a client"),
         database_url: url.to_owned(),
-        postgres: own,
+        _postgres: own,
     }
 }

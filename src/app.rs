@@ -13,6 +13,8 @@ use crate::db::pool::{Conn, Pool};
 use crate::error::{Error, Result};
 use crate::live::bus::Bus;
 use crate::live::ephemeral::Lifetimes;
+use crate::live::tail::Tail;
+use crate::metrics::Metrics;
 use crate::trusted::Trusted;
 
 /// The running server, as its parts see it.
@@ -25,8 +27,12 @@ pub struct App {
     pub pool: Pool,
     /// What tells this node's subscribers that something happened.
     pub bus: Arc<Bus>,
+    /// What reads the log for all who follow everything that they see.
+    pub tail: Arc<Tail>,
     /// What verifies tokens.
     pub keys: Keys,
+    /// What the server counts of itself.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// Work that runs to its end even if its client hangs up; the end of the server waits for it.
@@ -53,7 +59,9 @@ impl App {
             mode,
             pool,
             bus: Arc::new(bus),
+            tail: Arc::default(),
             keys,
+            metrics: Metrics::default(),
             clock: Clock,
             writes: TaskTracker::new(),
             sockets: TaskTracker::new(),

@@ -121,6 +121,10 @@ impl FromStr for Secret {
     }
 }
 
+/// How long something is kept; none: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention(pub Option<TimeDelta>);
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -205,6 +209,26 @@ pub struct Settings {
     /// A JSON manifest of the documents that alone are executed [default: any document is].
     #[arg(long, env = "BOBBIN_TRUSTED_DOCUMENTS", global = true)]
     pub trusted_documents: Option<PathBuf>,
+    /// Most WebSockets and streams that are open at once on this server.
+    #[arg(long, env = "BOBBIN_MAX_SOCKETS", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_sockets: u32,
+    /// Most WebSockets and streams that one viewer has open at once.
+    #[arg(long, env = "BOBBIN_MAX_SOCKETS_PER_VIEWER", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_sockets_per_viewer: u32,
+    /// Most new WebSockets a second from an address, ten times as many at once; 0: any number.
+    /// This machine itself is not counted.
+    #[arg(long, env = "BOBBIN_MAX_CONNECTION_RATE", default_value = "100", value_parser = clap::value_parser!(u32).range(0..=1_000_000), global = true)]
+    pub max_connection_rate: u32,
+    /// Most operations a second of a viewer, ten times as many at once; 0: any number.
+    #[arg(long, env = "BOBBIN_MAX_OPERATION_RATE", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=1_000_000), global = true)]
+    pub max_operation_rate: u32,
+    /// Header in which a proxy tells the client's address, such as X-Forwarded-For. Only for
+    /// servers that nobody reaches but through that proxy [default: the address itself].
+    #[arg(long, env = "BOBBIN_CLIENT_ADDRESS_HEADER", value_parser = header_name, global = true)]
+    pub client_address_header: Option<String>,
+    /// Serve /metrics, to whoever asks.
+    #[arg(long, env = "BOBBIN_METRICS", default_value = "true", action = ArgAction::Set, global = true)]
+    pub metrics: bool,
     /// Longest time for a query or mutation, in seconds.
     #[arg(long, env = "BOBBIN_OPERATION_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600), global = true)]
     pub operation_timeout: u16,
@@ -237,6 +261,15 @@ pub struct Settings {
         global = true
     )]
     pub search_language: SearchLanguage,
+    /// How long events are kept for clients that were away: 12h, 30d, or off for ever. Who was away for longer reads everything anew.
+    #[arg(
+        long,
+        env = "BOBBIN_EVENT_RETENTION",
+        default_value = "30d",
+        value_parser = retention,
+        global = true
+    )]
+    pub event_retention: Retention,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,
@@ -348,6 +381,14 @@ fn origins(text: &str) -> Result<String, String> {
     }
 }
 
+fn header_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if text.is_empty() || !text.chars().all(is_name) {
+        return Err("a header's name, such as X-Forwarded-For".to_owned());
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
 fn duration(text: &str) -> Result<TimeDelta, String> {
     let wrong = || "a number and s, m, h or d, as in 24h".to_owned();
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
@@ -365,6 +406,17 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
         .filter(|seconds| *seconds <= 100 * 366 * 86_400)
         .map(TimeDelta::seconds)
         .ok_or_else(|| "at most 100 years".to_owned())
+}
+
+fn retention(text: &str) -> Result<Retention, String> {
+    if matches!(text, "0" | "off") {
+        return Ok(Retention(None));
+    }
+    match duration(text) {
+        Ok(time) if time > TimeDelta::zero() => Ok(Retention(Some(time))),
+        Ok(_) => Err("0 or off for ever, else more than nothing".to_owned()),
+        Err(why) => Err(format!("off, or {why}")),
+    }
 }
 
 #[cfg(test)]
@@ -393,6 +445,20 @@ mod tests {
     fn durations_have_a_unit() {
         assert_eq!(duration("24h"), Ok(TimeDelta::hours(24)));
         assert!(duration("24").is_err() && duration("h").is_err() && duration("-1h").is_err());
+    }
+
+    #[test]
+    fn events_are_kept_for_a_time_or_for_ever() {
+        let kept = |args: &[&str]| settings(args).event_retention.0;
+        assert_eq!(kept(&[]), Some(TimeDelta::days(30)));
+        assert_eq!(
+            kept(&["--event-retention", "12h"]),
+            Some(TimeDelta::hours(12))
+        );
+        for off in ["0", "off"] {
+            assert_eq!(kept(&["--event-retention", off]), None);
+        }
+        assert!(retention("0d").is_err() && retention("soon").is_err());
     }
 
     #[test]

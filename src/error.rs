@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::{ErrorExtensionValues, Value};
 use uuid::Uuid;
@@ -38,6 +39,8 @@ pub enum Error {
     InvalidMessageType(String),
     /// Only messages of an API inbox have this done to them.
     ApiInboxRequired,
+    /// Too often; how long to wait.
+    RateLimited(Duration),
     /// Anything else. Logged, never shown.
     Internal(Arc<dyn fmt::Debug + Send + Sync>),
 }
@@ -84,6 +87,7 @@ impl Error {
             Self::Conflict(_) => "CONFLICT",
             Self::InvalidMessageType(_) => "INVALID_MESSAGE_TYPE",
             Self::ApiInboxRequired => "API_INBOX_REQUIRED",
+            Self::RateLimited(_) => "RATE_LIMITED",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -98,6 +102,7 @@ impl Error {
             Self::NotFound(kind) => format!("{kind} not found"),
             Self::BadUserInput(fields) => summary(fields),
             Self::ApiInboxRequired => "the message's thread has no API inbox".to_owned(),
+            Self::RateLimited(_) => "too many requests: come again later".to_owned(),
             Self::Internal(_) => "internal error".to_owned(),
         }
     }
@@ -138,6 +143,11 @@ impl From<Error> for async_graphql::Error {
                 let request_id = Uuid::now_v7().to_string();
                 tracing::error!(request_id, ?cause, "internal error");
                 extensions.set("requestId", request_id);
+            }
+            // Whole seconds, rounded up: who comes a moment too early is refused again.
+            Error::RateLimited(wait) => {
+                let seconds = wait.as_millis().div_ceil(1000);
+                extensions.set("retryAfter", u64::try_from(seconds).unwrap_or(u64::MAX));
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::db::enums::EventKind;
+use crate::db::enums::{Access, EventKind};
 use crate::db::message::Message;
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
@@ -27,6 +27,17 @@ pub struct Event {
     pub occurred_at: DateTime<Utc>,
     /// Who may know.
     pub audience: Audience,
+    /// Who saw the thread before, if this may have changed who does.
+    pub former: Option<Former>,
+}
+
+/// Who saw a thread before a change, its participants aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Former {
+    /// The organization that it belonged to.
+    pub organization_id: OrganizationId,
+    /// Whom it was open to there.
+    pub access: Access,
 }
 
 /// Who may know of a fact, among those who see the thread.

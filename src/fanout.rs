@@ -15,6 +15,8 @@ mod delivery;
 
 mod catch_up;
 
+mod everything;
+
 mod shared;
 
 use std::collections::HashMap;

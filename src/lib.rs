@@ -10,6 +10,8 @@ pub mod event;
 
 pub mod trusted;
 
+pub mod metrics;
+
 pub mod app;
 
 pub mod auth;

@@ -159,7 +159,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
     }
     write_address(&app.settings.data_dir, &address.to_string())?;
     announce(&app, &address.to_string())?;
-    let tailer = tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    let tail = tokio::spawn(live::tail::run(Arc::clone(&app)));
+    let retention = tokio::spawn(live::retention::run(Arc::clone(&app)));
     let ephemeral = tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     let ending = tokio::spawn(end_on_signal(Arc::clone(&app)));
     let served = tokio::select! {
@@ -174,8 +175,10 @@ async fn serve(settings: Settings) -> Result<(), String> {
     }
     // Nobody listens there any more, and the next server may listen elsewhere.
     let _ = std::fs::remove_file(app.settings.data_dir.join("address"));
-    if tailer.await.is_err() {
-        tracing::error!("the task that watches the log has failed");
+    for task in [tail, retention] {
+        if task.await.is_err() {
+            tracing::error!("a task that reads the log has failed");
+        }
     }
     if ephemeral.await.is_err() {
         tracing::error!("the task that ends what is overdue has failed");

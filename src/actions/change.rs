@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::auth::Viewer;
 use crate::db::access::{ThreadAccess, find};
+use crate::db::deleted_thread;
 use crate::db::enums::MessageType;
 use crate::db::events;
 use crate::db::message::Message;
@@ -14,7 +15,7 @@ use crate::db::message_list;
 use crate::db::pool::Conn;
 use crate::db::thread::{self, Thread};
 use crate::error::{Error, Result, broke_unique};
-use crate::event::{Audience, Event, Fact};
+use crate::event::{Audience, Event, Fact, Former};
 use crate::ids::{Ref, ThreadId, UserId};
 
 /// A change being made, within a transaction.
@@ -111,6 +112,7 @@ impl Change {
             actor_id: self.actor_id,
             occurred_at: self.now,
             audience,
+            former: None,
         });
     }
 
@@ -158,10 +160,11 @@ impl Change {
     }
 
     /// Stores the thread, then appends the events: the transaction's last statement.
-    pub async fn save(self, conn: &mut Conn) -> Result<(ThreadAccess, Told)> {
+    pub async fn save(mut self, conn: &mut Conn) -> Result<(ThreadAccess, Told)> {
         if !self.dirty {
             return Ok((self.access, Told(Vec::new())));
         }
+        self.note_former();
         let stored = thread::save(conn, &self.thread).await.map_err(|cause| {
             if broke_unique(&cause, "threads_organization_id_external_id_key") {
                 Error::Conflict("externalId: is taken by another thread".to_owned())
@@ -176,10 +179,34 @@ impl Change {
 
     /// Removes the thread for good, then appends the events: the transaction's last statement.
     pub async fn remove(self, conn: &mut Conn) -> Result<Told> {
+        deleted_thread::keep(conn, self.thread.id).await?;
         thread::remove(conn, self.thread.id).await?;
         events::forget_all_appended(conn, self.thread.id).await?;
         events::append(conn, &self.told).await?;
         Ok(Told(self.told.into_iter().map(Arc::new).collect()))
+    }
+
+    /// Notes who saw the thread before with the events that may have taken it from them: they are
+    /// to hear that it is gone.
+    fn note_former(&mut self) {
+        let before = self.access.thread();
+        let former = Former {
+            organization_id: before.organization_id,
+            access: before.access,
+        };
+        let now = (self.thread.organization_id, self.thread.access);
+        if (former.organization_id, former.access) == now {
+            return;
+        }
+        let taking = self.told.iter_mut().filter(|event| {
+            matches!(
+                event.fact,
+                Fact::ThreadUpdated | Fact::ParticipantRemoved(_)
+            )
+        });
+        for event in taking {
+            event.former = Some(former);
+        }
     }
 
     async fn look_for_newest(&mut self, conn: &mut Conn, private: bool) -> Result<()> {

@@ -5,6 +5,8 @@
 
 pub mod find;
 
+pub mod facts;
+
 pub mod ways;
 
 use std::sync::Arc;

@@ -1,11 +1,14 @@
 //! API keys: the credentials of backends. Only a hash of a secret is stored.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::RunQueryDsl;
 
 use crate::db::pool::Conn;
 use crate::db::schema::{api_keys, organizations};
+use crate::db::snapshot::Snapshot;
 use crate::error::Result;
 use crate::ids::OrganizationId;
 
@@ -57,11 +60,12 @@ pub async fn all(conn: &mut Conn) -> Result<Vec<(ApiKey, Option<String>)>> {
         .await?)
 }
 
-/// The keys that ended after a time.
-pub async fn revoked_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<String>> {
+/// The keys that ended since a moment, each with the transaction.
+pub async fn revoked_since(conn: &mut Conn, since: &Snapshot) -> Result<Vec<(String, i64)>> {
+    let xid = api_keys::revoked_xid.assume_not_null();
     Ok(api_keys::table
-        .filter(api_keys::revoked_at.gt(since))
-        .select(api_keys::id)
+        .filter(xid.ge(since.xmax()).or(xid.eq_any(since.xip())))
+        .select((api_keys::id, xid))
         .load(conn)
         .await?)
 }
@@ -70,7 +74,12 @@ pub async fn revoked_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<
 pub async fn revoke(conn: &mut Conn, id: &str, now: DateTime<Utc>) -> Result<bool> {
     let ended = diesel::update(api_keys::table)
         .filter(api_keys::id.eq(id).and(api_keys::revoked_at.is_null()))
-        .set(api_keys::revoked_at.eq(now))
+        .set((
+            api_keys::revoked_at.eq(now),
+            api_keys::revoked_xid.eq(sql::<Nullable<BigInt>>(
+                "pg_current_xact_id()::text::bigint",
+            )),
+        ))
         .execute(conn)
         .await?;
     Ok(ended > 0)

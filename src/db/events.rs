@@ -11,30 +11,32 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
-use crate::db::enums::EventKind;
+use crate::db::enums::{Access, EventKind};
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
 use crate::db::schema::events;
-use crate::db::watermark::OLDEST_RUNNING;
+use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
-use crate::event::{Appended, Audience, Event, Fact};
+use crate::event::{Appended, Audience, Event, Fact, Former};
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
 /// A row of the log.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = events)]
-struct Row {
-    thread_id: ThreadId,
-    seq: i64,
+pub(in crate::db) struct Row {
+    pub thread_id: ThreadId,
+    pub seq: i64,
     organization_id: OrganizationId,
-    kind: EventKind,
+    pub kind: EventKind,
     staff_only: bool,
     actor_id: Option<UserId>,
-    message_id: Option<MessageId>,
+    pub message_id: Option<MessageId>,
     user_id: Option<UserId>,
     occurred_at: DateTime<Utc>,
     appended_text: Option<String>,
     appended_at: Option<i32>,
+    former_organization_id: Option<OrganizationId>,
+    former_access: Option<Access>,
 }
 
 /// A part of a thread's log.
@@ -92,7 +94,7 @@ pub async fn after(
     seq: i64,
     limit: i64,
 ) -> Result<Stretch> {
-    let rows: Vec<Row> = events::table
+    let mut rows: Vec<Row> = events::table
         .filter(events::thread_id.eq(access.thread().id))
         .filter(events::seq.gt(seq))
         .order(events::seq)
@@ -100,10 +102,15 @@ pub async fn after(
         .select(Row::as_select())
         .load(conn)
         .await?;
+    let read = i64::try_from(rows.len()).unwrap_or(limit);
+    // The log is read up to a hole at most: what is behind it begins the next stretch.
+    let hole = rows.windows(2).position(|two| two[0].seq + 1 != two[1].seq);
+    let whole = hole.is_none();
+    rows.truncate(hole.map_or(rows.len(), |index| index + 1));
     Ok(Stretch {
         first_seq: rows.as_slice().first().map(|row| row.seq),
         last_seq: rows.last().map_or(seq, |row| row.seq),
-        ended: i64::try_from(rows.len()).is_ok_and(|read| read < limit),
+        ended: read < limit && whole,
         events: complete(conn, rows).await?,
     })
 }
@@ -153,23 +160,13 @@ pub async fn deletion(
         .transpose()
 }
 
-/// The transaction from which on to ask for what is written after this moment.
-pub async fn horizon(conn: &mut Conn) -> Result<i64> {
-    // The numbers of transactions that left nothing behind may be given out again after a crash
-    // of the database, so the newest one that did leave an event bounds it.
-    let newest = events::table.select(diesel::dsl::max(events::xid));
-    let running: i64 = diesel::select(sql::<BigInt>(OLDEST_RUNNING))
-        .get_result(conn)
-        .await?;
-    let newest: Option<i64> = newest.first(conn).await?;
-    Ok(running.min(newest.unwrap_or(0) + 1))
-}
-
-/// The threads that transactions from `since` on wrote to, each with its newest number among
-/// those.
-pub async fn written_since(conn: &mut Conn, since: i64) -> Result<Vec<(ThreadId, i64)>> {
+/// The threads that were written to since a moment, each with its newest number among that.
+pub async fn written_since(conn: &mut Conn, since: &Snapshot) -> Result<Vec<(ThreadId, i64)>> {
+    let untold = events::xid
+        .ge(since.xmax())
+        .or(events::xid.eq_any(since.xip()));
     let written: Vec<(ThreadId, Option<i64>)> = events::table
-        .filter(events::xid.ge(since))
+        .filter(untold)
         .group_by(events::thread_id)
         .select((events::thread_id, diesel::dsl::max(events::seq)))
         .load(conn)
@@ -191,6 +188,8 @@ fn row(event: &Event) -> Row {
         occurred_at: event.occurred_at,
         appended_text: event.fact.appended().map(|text| text.text.to_string()),
         appended_at: event.fact.appended().map(|text| text.offset),
+        former_organization_id: event.former.map(|former| former.organization_id),
+        former_access: event.former.map(|former| former.access),
     }
 }
 
@@ -210,7 +209,10 @@ async fn complete(conn: &mut Conn, rows: Vec<Row>) -> Result<Vec<Arc<Event>>> {
 
 /// The event of a row. One about a message that has been deleted for good since is left out:
 /// the event of its deletion follows.
-fn event(row: Row, messages: &HashMap<MessageId, Arc<Message>>) -> Option<Result<Arc<Event>>> {
+pub(in crate::db) fn event(
+    row: Row,
+    messages: &HashMap<MessageId, Arc<Message>>,
+) -> Option<Result<Arc<Event>>> {
     let message = || row.message_id.and_then(|id| messages.get(&id)).cloned();
     let fact = match row.kind {
         EventKind::MessageCreated => Fact::MessageCreated(message()?),
@@ -248,6 +250,12 @@ fn event(row: Row, messages: &HashMap<MessageId, Arc<Message>>) -> Option<Result
         } else {
             Audience::Everyone
         },
+        former: row.former_organization_id.zip(row.former_access).map(
+            |(organization_id, access)| Former {
+                organization_id,
+                access,
+            },
+        ),
     })))
 }
 

@@ -5,6 +5,7 @@
 pub mod anywhere;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use diesel::dsl::{not, sql};
 use diesel::pg::Pg;
@@ -290,12 +291,67 @@ pub async fn at_places(
     conn: &mut Conn,
     places: &[(&ThreadAccess, Key<i64>)],
 ) -> Result<Vec<Option<Message>>> {
-    let of: Vec<ThreadId> = places
+    let asked = places
         .iter()
-        .map(|(access, _)| access.thread().id)
-        .collect();
-    let staff: Vec<bool> = places.iter().map(|(access, _)| access.is_staff()).collect();
-    let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|(_, key)| (key.at, key.tie)).unzip();
+        .map(|(access, key)| (access.thread().id, access.is_staff(), *key));
+    let found = newest_at(conn, &asked.collect::<Vec<_>>()).await?;
+    let newest_up_to = |(access, place): &(&ThreadAccess, Key<i64>)| {
+        found
+            .iter()
+            .filter(|message| message.thread_id == access.thread().id && access.sees(message))
+            .filter(|message| (message.place_at, message.place_seq) <= (place.at, place.tie))
+            .max_by_key(|message| (message.place_at, message.place_seq))
+            .cloned()
+    };
+    Ok(places.iter().map(newest_up_to).collect())
+}
+
+/// The newest message up to a place, private notes included, and the newest public one.
+#[derive(Debug, Clone, Default)]
+pub struct Reached {
+    /// For staff.
+    pub any: Option<Arc<Message>>,
+    /// For others.
+    pub public: Option<Arc<Message>>,
+}
+
+/// The newest messages up to places in threads, whoever is told of them.
+pub(in crate::db) async fn newest_up_to(
+    conn: &mut Conn,
+    places: &[(ThreadId, Key<i64>)],
+) -> Result<Vec<Reached>> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let both = places
+        .iter()
+        .flat_map(|(thread, key)| [(*thread, true, *key), (*thread, false, *key)]);
+    let found = newest_at(conn, &both.collect::<Vec<_>>()).await?;
+    let mut in_threads: HashMap<ThreadId, Vec<Arc<Message>>> = HashMap::new();
+    for message in found {
+        let those = in_threads.entry(message.thread_id).or_default();
+        those.push(Arc::new(message));
+    }
+    let newest = |(thread, key): &(ThreadId, Key<i64>), staff: bool| {
+        let those = in_threads.get(thread).into_iter().flatten();
+        those
+            .filter(|message| staff || !message.private)
+            .filter(|message| (message.place_at, message.place_seq) <= (key.at, key.tie))
+            .max_by_key(|message| (message.place_at, message.place_seq))
+            .cloned()
+    };
+    let reached = places.iter().map(|place| Reached {
+        any: newest(place, true),
+        public: newest(place, false),
+    });
+    Ok(reached.collect())
+}
+
+/// The newest messages up to each of these places, for staff or for others.
+async fn newest_at(conn: &mut Conn, places: &[(ThreadId, bool, Key<i64>)]) -> Result<Vec<Message>> {
+    let of: Vec<ThreadId> = places.iter().map(|(thread, ..)| *thread).collect();
+    let staff: Vec<bool> = places.iter().map(|(_, staff, _)| *staff).collect();
+    let (at, seq): (Vec<_>, Vec<_>) = places.iter().map(|(.., key)| (key.at, key.tie)).unzip();
     let up_to: Condition = Box::new(
         sql::<Bool>("messages.id IN (SELECT newest.id FROM unnest(")
             .bind::<Array<SqlUuid>, _>(of)
@@ -315,20 +371,11 @@ pub async fn at_places(
                  ) newest)",
             ),
     );
-    let found: Vec<Message> = messages::table
+    Ok(messages::table
         .filter(up_to)
         .select(Message::as_select())
         .load(conn)
-        .await?;
-    let newest_up_to = |(access, place): &(&ThreadAccess, Key<i64>)| {
-        found
-            .iter()
-            .filter(|message| message.thread_id == access.thread().id && access.sees(message))
-            .filter(|message| (message.place_at, message.place_seq) <= (place.at, place.tie))
-            .max_by_key(|message| (message.place_at, message.place_seq))
-            .cloned()
-    };
-    Ok(places.iter().map(newest_up_to).collect())
+        .await?)
 }
 
 /// The message that was sent first into a thread, whenever it is dated; none if it is gone.

@@ -45,6 +45,14 @@ pub mod watermark;
 
 pub mod hidden;
 
+pub mod snapshot;
+
 pub mod events;
+
+pub mod log;
+
+pub mod deleted_thread;
+
+pub mod retention;
 
 pub mod api_key;

@@ -1,8 +1,10 @@
 //! Organizations and who belongs to them.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::Uuid as SqlUuid;
+use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,6 +14,7 @@ use crate::db::enums::Role;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
 use crate::db::schema::{memberships, organizations, users};
+use crate::db::snapshot::Snapshot;
 use crate::db::user::User;
 use crate::error::Result;
 use crate::ids::{OrganizationId, UserId};
@@ -200,14 +203,28 @@ pub async fn active_members(
         .await?)
 }
 
-/// The users of whose memberships one was given, changed or taken away after a time.
-pub async fn decided_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<UserId>> {
-    Ok(memberships::table
-        .filter(memberships::decided_at.gt(since))
-        .select(memberships::user_id)
-        .distinct()
-        .load(conn)
-        .await?)
+/// The memberships, or those of one user, that were given, changed or taken away since a moment,
+/// each with the transaction.
+pub async fn changed_since(
+    conn: &mut Conn,
+    since: &Snapshot,
+    of: Option<UserId>,
+) -> Result<Vec<(OrganizationId, UserId, i64)>> {
+    let untold = memberships::xid
+        .ge(since.xmax())
+        .or(memberships::xid.eq_any(since.xip()));
+    let mut query = memberships::table
+        .filter(untold)
+        .select((
+            memberships::organization_id,
+            memberships::user_id,
+            memberships::xid,
+        ))
+        .into_boxed();
+    if let Some(user) = of {
+        query = query.filter(memberships::user_id.eq(user));
+    }
+    Ok(query.load(conn).await?)
 }
 
 /// Gives a user a role in an organization; none takes it away.
@@ -224,6 +241,7 @@ pub async fn set_membership(
             .set((
                 memberships::removed_at.eq(now),
                 memberships::decided_at.eq(now),
+                memberships::xid.eq(this_transaction()),
             ))
             .execute(conn)
             .await?;
@@ -245,6 +263,11 @@ pub async fn set_membership(
             memberships::role.eq(role),
             memberships::decided_at.eq(now),
             memberships::removed_at.eq(None::<DateTime<Utc>>),
+            // The same role again changes nothing of what its member sees.
+            memberships::xid.eq(sql::<BigInt>(
+                "CASE WHEN memberships.role <> excluded.role OR memberships.removed_at IS NOT NULL
+                   THEN pg_current_xact_id()::text::bigint ELSE memberships.xid END",
+            )),
         ))
         .execute(conn)
         .await?;
@@ -283,6 +306,7 @@ pub async fn claim_membership(
                     memberships::role.eq(role),
                     memberships::decided_at.eq(now),
                     memberships::removed_at.eq(None::<DateTime<Utc>>),
+                    memberships::xid.eq(this_transaction()),
                 ))
                 .execute(conn)
                 .await?
@@ -337,4 +361,9 @@ pub async fn member_count(
         query = query.filter(memberships::role.eq(role));
     }
     Ok(query.count().get_result(conn).await?)
+}
+
+/// The number of the transaction that is under way.
+fn this_transaction() -> SqlLiteral<BigInt> {
+    sql("pg_current_xact_id()::text::bigint")
 }

@@ -11,6 +11,7 @@ use diesel_async::pooled_connection::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::error::{Error, Result};
+use crate::metrics::PoolState;
 
 /// The pool.
 pub type Pool = Deadpool<AsyncPgConnection>;
@@ -37,6 +38,17 @@ pub fn build(url: &str, size: usize) -> Result<Pool> {
         .create_timeout(Some(WAIT))
         .build()
         .map_err(Error::internal)
+}
+
+/// How many connections there are, and who waits for one.
+pub fn state(pool: &Pool) -> PoolState {
+    let status = pool.status();
+    PoolState {
+        used: status.size.saturating_sub(status.available),
+        idle: status.available,
+        max: status.max_size,
+        waiting: status.waiting,
+    }
 }
 
 /// Tries a connection; why there is none, in words for whoever runs the server.

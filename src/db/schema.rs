@@ -14,6 +14,24 @@ diesel::table! {
         secret_hash -> Bytea,
         created_at -> Timestamptz,
         revoked_at -> Nullable<Timestamptz>,
+        revoked_xid -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    deleted_threads (thread_id) {
+        thread_id -> Uuid,
+        organization_id -> Uuid,
+        access -> Text,
+        participant_ids -> Array<Nullable<Uuid>>,
+        hidden_by_ids -> Array<Nullable<Uuid>>,
+    }
+}
+
+diesel::table! {
+    event_retention (single) {
+        single -> Bool,
+        dropped_xid -> Int8,
     }
 }
 
@@ -31,6 +49,8 @@ diesel::table! {
         xid -> Int8,
         appended_text -> Nullable<Text>,
         appended_at -> Nullable<Int4>,
+        former_organization_id -> Nullable<Uuid>,
+        former_access -> Nullable<Text>,
     }
 }
 
@@ -64,6 +84,7 @@ diesel::table! {
         decided_at -> Timestamptz,
         removed_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+        xid -> Int8,
     }
 }
 
@@ -220,6 +241,7 @@ diesel::table! {
 }
 
 diesel::joinable!(api_keys -> organizations (organization_id));
+diesel::joinable!(deleted_threads -> organizations (organization_id));
 diesel::joinable!(events -> organizations (organization_id));
 diesel::joinable!(inboxes -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
@@ -228,6 +250,8 @@ diesel::joinable!(threads -> organizations (organization_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    deleted_threads,
+    event_retention,
     events,
     hidden_threads,
     inboxes,

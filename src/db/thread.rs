@@ -285,10 +285,10 @@ pub async fn relocate(
     .execute(conn)
     .await?;
     // Whoever wrote in it belongs to it still: as a former member, whom any token of theirs
-    // makes a member.
+    // makes a member, and for whom nothing has changed (xid).
     diesel::sql_query(
-        "INSERT INTO memberships (organization_id, user_id, role, decided_at, removed_at, created_at)
-         SELECT $2, known.id, 'MEMBER', 'epoch', $3, $3 FROM (
+        "INSERT INTO memberships (organization_id, user_id, role, decided_at, removed_at, created_at, xid)
+         SELECT $2, known.id, 'MEMBER', 'epoch', $3, $3, 0 FROM (
            SELECT creator_id FROM threads WHERE id = $1
            UNION SELECT sender_id FROM messages WHERE thread_id = $1
            UNION SELECT r.user_id FROM reactions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1

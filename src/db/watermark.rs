@@ -33,7 +33,8 @@ pub const OLDEST_RUNNING: &str = "pg_snapshot_xmin(pg_current_snapshot())::text:
 pub const MAX_READERS: i32 = 100;
 
 /// Up to where somebody has seen a thread, or it has reached a device of theirs.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
+#[derive(Debug, Clone, PartialEq, Queryable, QueryableByName, Selectable)]
+#[diesel(table_name = watermarks)]
 pub struct Watermark {
     /// The thread.
     pub thread_id: ThreadId,

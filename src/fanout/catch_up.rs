@@ -104,6 +104,7 @@ impl CatchUp {
     /// Gives the subscriber something, the position behind it.
     async fn say(&mut self, body: &Body, position: Position) -> Result<Progress> {
         let said = self.seat.send(body).await;
+        self.seat.app().metrics.delivered(u64::from(said));
         self.told = position;
         Ok(if said && !body.is_last() {
             Progress::More
@@ -146,8 +147,10 @@ impl CatchUp {
     /// Reads the next stretch of the log, or takes what another one has read.
     async fn read(&mut self) -> Result<Progress> {
         let group = Arc::clone(self.group());
+        let from = self.told.seq;
         if group.shared.is_personal() {
             self.replay.read_log().await?;
+            self.count_replay(from, self.replay.position().seq);
             return Ok(Progress::More);
         }
         let mut bodies = group.shared.after(self.told, self.replay.proven_to());
@@ -161,6 +164,8 @@ impl CatchUp {
                 *turn = Some(run);
             }
         }
+        let to = bodies.last().map_or(from, |(_, position)| position.seq);
+        self.count_replay(from, to);
         for (body, position) in bodies {
             if self.is_in_doubt() {
                 // What was made for the former audience may not be for him any more.
@@ -188,8 +193,10 @@ impl CatchUp {
         while let Some((occurrence, position)) = self.replay.next_to_tell() {
             let made = make(run, &occurrence, &self.admitted.recipient).await;
             if made.personal {
+                self.seat.app().metrics.executed_for_one();
                 group.shared.set_personal();
             } else {
+                self.seat.app().metrics.executed_for_all();
                 let news = (told, &occurrence, position);
                 group.shared.keep_read(generation, news, &made.body);
             }
@@ -197,6 +204,11 @@ impl CatchUp {
             bodies.push((made.body, position));
         }
         Ok(bodies)
+    }
+
+    fn count_replay(&self, from: i64, to: i64) {
+        let events = u64::try_from(to - from).unwrap_or(0);
+        self.seat.app().metrics.replayed(events);
     }
 
     /// Goes back to what has been told in fact.
@@ -219,6 +231,7 @@ impl CatchUp {
             None => self.begin(),
         };
         let run = self.own.insert(run);
+        self.seat.app().metrics.executed_for_one();
         make(run, occurrence, &self.admitted.recipient).await
     }
 

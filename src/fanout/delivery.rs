@@ -89,10 +89,12 @@ impl Group {
                     return self.dismiss(&made.body);
                 }
                 if made.personal {
+                    self.app().metrics.executed_for_one();
                     return self
                         .deliver_each(runs, (occurrence, position), member, made)
                         .await;
                 }
+                self.app().metrics.executed_for_all();
                 self.shared.keep(occurrence, position, &made.body);
                 Some(made.body)
             }
@@ -129,6 +131,9 @@ impl Group {
             member.seat.number != first.seat.number && member.wants(occurrence, position)
         });
         loop {
+            for _ in &missing {
+                self.app().metrics.executed_for_one();
+            }
             bodies.extend(make_each(runs, occurrence, &missing).await);
             let told = self.tell((occurrence, position), |member| {
                 bodies.get(&member.seat.number)
@@ -143,12 +148,18 @@ impl Group {
 
     /// Begins to execute what the members are told.
     pub(in crate::fanout) fn begin(&self, seat: &Seat, to: &Recipient) -> Run {
-        Run::new(self.app(), &self.plan, &seat.credential, to)
+        Run::new(
+            self.app(),
+            &self.plan,
+            &seat.credential,
+            Arc::clone(&to.viewer),
+        )
     }
 
     /// Lets those for whom there was no room read the log at their own pace.
     fn catch_up_all(self: &Arc<Self>, late: Vec<Late>, occurrence: &Occurrence) {
         for late in late {
+            self.app().metrics.slow_reader_to_log();
             self.catch_up_apart(late, &occurrence.access);
         }
     }
@@ -265,31 +276,37 @@ pub(in crate::fanout) async fn make(
 ) -> Made {
     let mut failures = 0;
     loop {
-        let again = failures < ATTEMPTS;
-        match run.execute(occurrence, to).await {
-            Executed::Result { failed: true, .. } | Executed::Errors { internal: true, .. }
-                if again => {}
-            Executed::Result { json, personal, .. } => {
-                let cursor = Arc::clone(&occurrence.cursor);
-                let body = Body::Event(Arc::new(Payload { json, cursor }));
-                return Made { body, personal };
-            }
-            Executed::Errors { internal: true, .. } => {
-                return Made {
-                    body: Body::Restart,
-                    personal: true,
-                };
-            }
-            Executed::Errors { json, .. } => {
-                return Made {
-                    body: Body::Errors(json),
-                    personal: true,
-                };
-            }
+        let executed = run.execute(occurrence, to).await;
+        if let Some(made) = settle(executed, &occurrence.cursor, failures) {
+            return made;
         }
         sleep(pause(failures)).await;
         failures += 1;
     }
+}
+
+/// What an execution makes of something that is told with a cursor, after so many failures; none
+/// if it is to be tried again.
+pub(in crate::fanout) fn settle(
+    executed: Executed,
+    cursor: &Arc<str>,
+    failures: u32,
+) -> Option<Made> {
+    let again = failures < ATTEMPTS;
+    let (body, personal) = match executed {
+        Executed::Result { failed: true, .. } | Executed::Errors { internal: true, .. }
+            if again =>
+        {
+            return None;
+        }
+        Executed::Result { json, personal, .. } => {
+            let cursor = Arc::clone(cursor);
+            (Body::Event(Arc::new(Payload { json, cursor })), personal)
+        }
+        Executed::Errors { internal: true, .. } => (Body::Restart, true),
+        Executed::Errors { json, .. } => (Body::Errors(json), true),
+    };
+    Some(Made { body, personal })
 }
 
 /// Executes for each of these members, several at once.

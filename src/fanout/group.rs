@@ -23,6 +23,7 @@ use crate::ids::ThreadId;
 use crate::live::cursor::Position;
 use crate::live::feed::Feed;
 use crate::live::replay::{Occurrence, What};
+use crate::metrics::Held;
 
 /// What the members of a group have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +48,7 @@ pub(in crate::fanout) struct Group {
     closed: CancellationToken,
     /// What those who catch up share.
     pub shared: Shared,
+    _counted: Held,
 }
 
 #[derive(Default)]
@@ -131,6 +133,7 @@ impl Group {
                     opened: OnceCell::new(),
                     closed: CancellationToken::new(),
                     shared: Shared::default(),
+                    _counted: fanout.app.metrics.group(),
                 });
                 Arc::clone(place.insert(group))
             }
@@ -257,6 +260,7 @@ impl Group {
             }
         };
         let late = full.into_iter().map(late).collect();
+        self.app().metrics.delivered(told);
         Ok(late)
     }
 

@@ -13,9 +13,10 @@ use crate::auth::{Credential, Present, Viewer, Witness};
 use crate::db::access::Eyes;
 use crate::graphql::BobbinSchema;
 use crate::graphql::answer::{finished, is_internal, written, written_errors};
-use crate::graphql::context::{Asking, Session, Target};
+use crate::graphql::context::{Asking, Session, Target, Told};
 use crate::graphql::rounds::Rounds;
 use crate::live::replay::Occurrence;
+use crate::live::viewer;
 
 /// What is executed for a subscription.
 pub struct Plan {
@@ -89,25 +90,25 @@ pub enum Executed {
 /// A document that is being executed, event by event.
 pub struct Run {
     present: Present,
-    occurrences: mpsc::Sender<Occurrence>,
+    told: mpsc::Sender<Told>,
     answers: BoxStream<'static, Response>,
     rounds: Rounds,
 }
 
 impl Run {
     /// Begins with the first of those for whom it will be executed.
-    pub fn new(app: &Arc<App>, plan: &Plan, credential: &Credential, first: &Recipient) -> Self {
-        let present = Present::new(Arc::clone(&first.viewer));
+    pub fn new(app: &Arc<App>, plan: &Plan, credential: &Credential, first: Arc<Viewer>) -> Self {
+        let present = Present::new(first);
         let session = Session {
             credential: credential.clone(),
             viewer: present.clone(),
         };
-        let (occurrences, source) = mpsc::channel(1);
+        let (told, source) = mpsc::channel(1);
         let asking = Asking::new(Arc::clone(app), Some(session)).fed(source);
         let rounds = asking.rounds();
         Self {
             present,
-            occurrences,
+            told,
             answers: plan
                 .schema
                 .execute_stream((plan.request)().data(asking))
@@ -124,9 +125,24 @@ impl Run {
             access: occurrence.access.seen_as(to.eyes).watched_by(&witness),
             ..occurrence.clone()
         };
+        self.answer(Told::OfThread(told)).await
+    }
+
+    /// Executes it for something that one viewer is told of all that he sees.
+    pub async fn execute_for(
+        &mut self,
+        occurrence: &viewer::replay::Occurrence,
+        to: Arc<Viewer>,
+    ) -> Executed {
+        self.present.renew(to);
+        self.answer(Told::OfEverything(occurrence.clone())).await
+    }
+
+    async fn answer(&mut self, told: Told) -> Executed {
+        let witness: Witness = self.present.witness().clone();
         witness.take();
         // The channel holds one, and the last one was taken out for its answer.
-        let sent = self.occurrences.try_send(told).is_ok();
+        let sent = self.told.try_send(told).is_ok();
         let answer = self.rounds.during(self.answers.next()).await;
         let Some(answer) = answer.filter(|_| sent) else {
             return Executed::Errors {

@@ -19,6 +19,7 @@ use crate::graphql::context::{Session, Target};
 use crate::ids::{Ref, ThreadId};
 use crate::live::cursor::Position;
 use crate::live::replay::{Replay, Whose};
+use crate::metrics::Held;
 
 /// A subscription.
 pub struct Seat {
@@ -28,6 +29,7 @@ pub struct Seat {
     pub(in crate::fanout) credential: Arc<Credential>,
     outbox: Arc<Outbox>,
     lane: Arc<Lane>,
+    _counted: Held,
     /// The group that it sits in, once it does.
     group: Mutex<Option<Arc<Group>>>,
 }
@@ -64,6 +66,7 @@ impl Seat {
             credential,
             outbox,
             lane,
+            _counted: fanout.app.metrics.subscription(),
             group: Mutex::default(),
         });
         (Arc::clone(&seat), Membership(seat))
@@ -83,9 +86,10 @@ impl Seat {
             Ok(viewer) => viewer,
             Err(error) => return self.fail(error).await,
         };
+        let present = Present::new(viewer);
         let session = Session {
             credential: Credential::clone(&self.credential),
-            viewer: Present::new(viewer),
+            viewer: present.clone(),
         };
         match plan.target(&app, session).await {
             Ok(Target::Thread(thread, after)) => {
@@ -97,6 +101,10 @@ impl Seat {
                     }
                     Err(error) => self.fail(error).await,
                 }
+            }
+            Ok(Target::Everything(after)) => {
+                let wanted = (present, resume.or(after));
+                self.follow_everything(&plan, wanted, started).await;
             }
             Err(Some(answer)) => self.refuse(&answer).await,
             Err(None) => {

@@ -5,6 +5,7 @@ use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::metrics::Metrics;
 
 /// An answer as clients get it.
 pub fn finished(mut answer: Response) -> Response {
@@ -51,6 +52,17 @@ pub fn is_internal(answer: &Response) -> bool {
         let extensions = error.extensions.as_ref();
         extensions.and_then(|extensions| extensions.get("code")) == Some(&internal)
     })
+}
+
+/// Counts the errors of an answer. Reading and executing an operation do so by themselves; this
+/// is for answers that come about otherwise.
+pub fn count(metrics: &Metrics, answer: &Response) {
+    for error in &answer.errors {
+        let extensions = error.extensions.as_ref();
+        if let Some(Value::String(code)) = extensions.and_then(|all| all.get("code")) {
+            metrics.failed(code);
+        }
+    }
 }
 
 /// An answer as it is written: without `data` if nothing was executed.

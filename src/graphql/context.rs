@@ -15,6 +15,7 @@ use crate::graphql::loaders::Batch;
 use crate::graphql::rounds::Rounds;
 use crate::ids::{Ref, ThreadId};
 use crate::live::replay::Occurrence;
+use crate::live::viewer;
 
 /// A verified credential and the viewer that it stands for.
 #[derive(Debug, Clone)]
@@ -39,6 +40,17 @@ pub struct Asking {
 pub enum Target {
     /// A thread, from behind a cursor or from now on.
     Thread(Ref<ThreadId>, Option<String>),
+    /// Everything that the viewer sees, from behind a cursor or from now on.
+    Everything(Option<String>),
+}
+
+/// What a subscription is told.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// By the feed of a thread.
+    OfThread(Occurrence),
+    /// By the feed of everything that the viewer sees.
+    OfEverything(viewer::replay::Occurrence),
 }
 
 /// Where the events of a subscription come from.
@@ -48,7 +60,7 @@ enum Source {
     /// From nowhere yet: it is noted what it wants to follow.
     Asked(Arc<OnceLock<Target>>),
     /// From here.
-    Fed(Mutex<Option<mpsc::Receiver<Occurrence>>>),
+    Fed(Mutex<Option<mpsc::Receiver<Told>>>),
 }
 
 impl Asking {
@@ -76,7 +88,7 @@ impl Asking {
     }
 
     /// The same for a subscription that is told what comes from here.
-    pub fn fed(self, occurrences: mpsc::Receiver<Occurrence>) -> Self {
+    pub fn fed(self, occurrences: mpsc::Receiver<Told>) -> Self {
         Self {
             source: Source::Fed(Mutex::new(Some(occurrences))),
             ..self
@@ -104,7 +116,7 @@ pub trait Ask {
     fn batch(&self) -> Result<&DataLoader<Batch>>;
 
     /// What happens to a target, as it comes to this request.
-    fn follow(&self, target: Target) -> BoxStream<'static, Occurrence>;
+    fn follow(&self, target: Target) -> BoxStream<'static, Told>;
 }
 
 impl Ask for Context<'_> {
@@ -130,7 +142,7 @@ impl Ask for Context<'_> {
             .ok_or_else(|| Error::Unauthenticated("a credential is required".to_owned()))
     }
 
-    fn follow(&self, target: Target) -> BoxStream<'static, Occurrence> {
+    fn follow(&self, target: Target) -> BoxStream<'static, Told> {
         let occurrences = match &asking(self).source {
             Source::None => None,
             Source::Asked(asked) => {

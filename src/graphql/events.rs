@@ -11,21 +11,31 @@ use crate::db::access::ThreadAccess;
 use crate::db::enums::Mark;
 use crate::db::message as db;
 use crate::error::{Error, Result};
-use crate::event::{Appended, Fact};
-use crate::graphql::context::{Ask, Target};
+use crate::event::{Appended, Event, Fact};
+use crate::graphql::context::{Ask, Target, Told};
 use crate::graphql::message::Message;
 use crate::graphql::scalars::DateTime;
 use crate::graphql::thread::{self, Thread};
 use crate::graphql::user::{self, User};
-use crate::ids::{Ref, UserId};
+use crate::ids::{Ref, ThreadId, UserId};
 use crate::live::replay::{Occurrence, What};
+use crate::live::viewer;
 
 /// What all events have in common.
 struct Common {
-    access: ThreadAccess,
+    /// The proof that the viewer sees its thread; none: it tells of a thread that he does not see
+    /// any more, or of none.
+    access: Option<ThreadAccess>,
     actor: Option<UserId>,
     cursor: Arc<str>,
     at: DateTime,
+}
+
+impl Common {
+    fn message(&self, row: Arc<db::Message>) -> Result<Message> {
+        let access = self.access.as_ref().ok_or(Error::NotFound("message"))?;
+        access.message(row).map(Message::new)
+    }
 }
 
 macro_rules! thread_event {
@@ -39,7 +49,8 @@ macro_rules! thread_event {
 
         #[Object(use_type_description)]
         impl $name {
-            /// The position behind this event: hand it to `threadEvents(after:)` to go on there.
+            /// The position behind this event: hand it to the `after` of the subscription that
+            /// told it to go on there.
             async fn cursor(&self) -> &str {
                 &self.common.cursor
             }
@@ -53,7 +64,10 @@ macro_rules! thread_event {
             async fn thread(&self, ctx: &Context<'_>) -> Result<Option<Thread>> {
                 // The row is read anew; what the subscriber may see of it was proven for this
                 // event, which may be long after the request began.
-                thread::load(ctx, &self.common.access).await
+                match &self.common.access {
+                    Some(access) => thread::load(ctx, access).await,
+                    None => Ok(None),
+                }
             }
 
             /// Who did it; null: a backend or the server.
@@ -75,7 +89,7 @@ thread_event!(
 
     /// The message.
     async fn message(&self) -> Result<Message> {
-        self.common.access.message(Arc::clone(&self.message)).map(Message::new)
+        self.common.message(Arc::clone(&self.message))
     }
 );
 
@@ -85,7 +99,7 @@ thread_event!(
 
     /// The message.
     async fn message(&self) -> Result<Message> {
-        self.common.access.message(Arc::clone(&self.message)).map(Message::new)
+        self.common.message(Arc::clone(&self.message))
     }
 );
 
@@ -132,12 +146,13 @@ thread_event!(
 );
 
 thread_event!(
-    /// The thread was deleted for good, with all that was in it. The subscription ends with it.
-    ThreadDeleted {}
+    /// The thread was deleted for good, with all that was in it; `threadEvents` ends with it. In
+    /// `viewerEvents`: deleted for good, or no longer yours to see; `thread` and `actor` are null.
+    ThreadDeleted { thread_id: ThreadId }
 
     /// The id that it had.
     async fn thread_id(&self) -> ID {
-        self.common.access.thread().id.to_string().into()
+        self.thread_id.to_string().into()
     }
 );
 
@@ -173,7 +188,7 @@ thread_event!(
 
     /// The newest message seen, of those that the viewer may see.
     async fn up_to(&self) -> Result<Option<Message>> {
-        let prove = |row| self.common.access.message(row).map(Message::new);
+        let prove = |row| self.common.message(row);
         self.up_to.clone().map(prove).transpose()
     }
 );
@@ -190,7 +205,7 @@ thread_event!(
 
     /// The newest message that has come, of those that the viewer may see.
     async fn up_to(&self) -> Result<Option<Message>> {
-        let prove = |row| self.common.access.message(row).map(Message::new);
+        let prove = |row| self.common.message(row);
         self.up_to.clone().map(prove).transpose()
     }
 );
@@ -223,8 +238,9 @@ thread_event!(
 );
 
 thread_event!(
-    /// The position that was asked for can no longer be served: read the state again, then go on
-    /// from this event's cursor. What happens from here on follows.
+    /// The position that was asked for can no longer be served, or in `viewerEvents` what the
+    /// viewer may see has changed: read the state again, then go on from this event's cursor. What
+    /// happens from here on follows.
     ResyncRequired { reason: &'static str }
 
     /// Why.
@@ -239,7 +255,7 @@ thread_event!(
     field(
         name = "cursor",
         ty = "&str",
-        desc = "The position behind this event: hand it to `threadEvents(after:)` to go on there."
+        desc = "The position behind this event: hand it to the `after` of the subscription that told it to go on there."
     ),
     field(name = "occurred_at", ty = "DateTime", desc = "When it happened."),
     field(
@@ -284,6 +300,15 @@ pub enum ThreadEvent {
     ResyncRequired(ResyncRequired),
 }
 
+impl From<Told> for ThreadEvent {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::OfThread(occurrence) => occurrence.into(),
+            Told::OfEverything(occurrence) => occurrence.into(),
+        }
+    }
+}
+
 impl From<Occurrence> for ThreadEvent {
     fn from(occurrence: Occurrence) -> Self {
         let Occurrence {
@@ -292,44 +317,89 @@ impl From<Occurrence> for ThreadEvent {
             at,
             access,
         } = occurrence;
-        let mut common = Common {
+        let common = Common {
             cursor,
             at: DateTime(at),
             actor: None,
+            access: Some(access),
+        };
+        match what {
+            What::Resync(reason) => Self::ResyncRequired(ResyncRequired { common, reason }),
+            What::Moved(mark, user_id, up_to) => Self::moved(common, mark, user_id, up_to),
+            What::Event(event) => Self::happened(common, &event),
+            What::Typing(typing, actor) => {
+                let common = Common { actor, ..common };
+                Self::TypingChanged(TypingChanged { common, typing })
+            }
+            What::Presence(user_id, online) => Self::present(common, user_id, online),
+        }
+    }
+}
+
+impl From<viewer::replay::Occurrence> for ThreadEvent {
+    fn from(occurrence: viewer::replay::Occurrence) -> Self {
+        use viewer::telling::What;
+
+        let common = |access| Common {
+            cursor: occurrence.cursor,
+            at: DateTime(occurrence.at),
+            actor: None,
             access,
         };
-        let event = match what {
-            What::Resync(reason) => return Self::ResyncRequired(ResyncRequired { common, reason }),
-            What::Moved(mark, user_id, up_to) => {
-                common.actor = Some(user_id);
-                return match mark {
-                    Mark::Seen => Self::ThreadSeen(ThreadSeen {
-                        common,
-                        user_id,
-                        up_to,
-                    }),
-                    Mark::Delivered => Self::ThreadDelivered(ThreadDelivered {
-                        common,
-                        user_id,
-                        up_to,
-                    }),
-                };
+        match occurrence.what {
+            What::Event(event, access) => Self::happened(common(Some(access)), &event),
+            What::Moved(mark, user_id, up_to, access) => {
+                Self::moved(common(Some(access)), mark, user_id, up_to)
             }
-            What::Typing(typing, actor) => {
-                common.actor = actor;
-                return Self::TypingChanged(TypingChanged { common, typing });
-            }
-            What::Presence(user_id, online) => {
-                common.actor = Some(user_id);
-                return Self::PresenceChanged(PresenceChanged {
-                    common,
-                    user_id,
-                    online,
-                });
-            }
-            What::Event(event) => event,
+            What::Lost(thread_id) => Self::ThreadDeleted(ThreadDeleted {
+                common: common(None),
+                thread_id,
+            }),
+            What::Resync(reason) => Self::ResyncRequired(ResyncRequired {
+                common: common(None),
+                reason,
+            }),
+        }
+    }
+}
+
+impl ThreadEvent {
+    fn present(common: Common, user_id: UserId, online: bool) -> Self {
+        let common = Common {
+            actor: Some(user_id),
+            ..common
         };
-        common.actor = event.actor_id;
+        Self::PresenceChanged(PresenceChanged {
+            common,
+            user_id,
+            online,
+        })
+    }
+
+    fn moved(common: Common, mark: Mark, user_id: UserId, up_to: Option<Arc<db::Message>>) -> Self {
+        let common = Common {
+            actor: Some(user_id),
+            ..common
+        };
+        match mark {
+            Mark::Seen => Self::ThreadSeen(ThreadSeen {
+                common,
+                user_id,
+                up_to,
+            }),
+            Mark::Delivered => Self::ThreadDelivered(ThreadDelivered {
+                common,
+                user_id,
+                up_to,
+            }),
+        }
+    }
+
+    fn happened(common: Common, event: &Event) -> Self {
+        let common = Common {
+            actor: event.actor_id,
+            ..common
+        };
         match event.fact.clone() {
             Fact::MessageCreated(message) => {
                 Self::MessageCreated(MessageCreated { common, message })
@@ -348,7 +418,10 @@ impl From<Occurrence> for ThreadEvent {
             }),
             Fact::ThreadCreated => Self::ThreadCreated(ThreadCreated { common }),
             Fact::ThreadUpdated => Self::ThreadUpdated(ThreadUpdated { common }),
-            Fact::ThreadDeleted => Self::ThreadDeleted(ThreadDeleted { common }),
+            Fact::ThreadDeleted => Self::ThreadDeleted(ThreadDeleted {
+                common,
+                thread_id: event.thread_id,
+            }),
             Fact::ParticipantAdded(user_id) => {
                 Self::ParticipantAdded(ParticipantAdded { common, user_id })
             }
@@ -378,5 +451,25 @@ impl Subscription {
         ctx.session()?;
         let target = Target::Thread(Ref::parse(&thread_id), after);
         Ok(ctx.follow(target).map(ThreadEvent::from))
+    }
+
+    /// What happens in every thread that the viewer sees and has not put to HIDDEN: one stream for
+    /// an inbox. Without `after`: from now on. With it: everything after that position, in the
+    /// order of each thread, then what happens; a resume may repeat an event, and misses none. Of
+    /// a message that was deleted for good meanwhile only the deletion is told, of one that was
+    /// deleted not what was appended. A thread that is deleted, or that the viewer loses, is told
+    /// as ThreadDeleted; one that he comes to see begins with the event that shows it to him. When
+    /// what he may see changes as a whole (a membership, a role), or a position can no longer be
+    /// served, there is one ResyncRequired. Ends with NOT_FOUND when a person loses the last
+    /// membership, with UNAUTHENTICATED when an API key is revoked.
+    async fn viewer_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The cursor of an event of this stream, or of the viewer.")] after: Option<
+            String,
+        >,
+    ) -> Result<impl Stream<Item = ThreadEvent> + use<>> {
+        ctx.session()?;
+        Ok(ctx.follow(Target::Everything(after)).map(ThreadEvent::from))
     }
 }

@@ -3,8 +3,9 @@
 use async_graphql::{Context, Description, Object, SimpleObject};
 use uuid::Uuid;
 
+use crate::db::message_list;
 use crate::db::page::{List, PageArgs, Slice};
-use crate::db::{events, message_list};
+use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::graphql::connection::total;
 use crate::graphql::context::Ask;
@@ -13,6 +14,7 @@ use crate::graphql::message_list::{MessageConnection, Total};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::thread_loaders::UnreadTotals;
 use crate::graphql::user::{self, User};
+use crate::live::cursor::encode_snapshot;
 
 /// Who is asking: the person of a token, or the backend of an API key.
 #[derive(Description)]
@@ -92,12 +94,14 @@ impl Viewer {
         MessageConnection::anywhere(ctx, slice, Total::Drafts, false).await
     }
 
-    /// The position behind everything that has happened so far in all that the viewer sees. The
-    /// position of a single thread is `Thread.cursor`.
+    /// The position behind everything that has happened so far in all that the viewer sees: hand
+    /// it to `viewerEvents(after:)`. Ask for it before you read the state that the stream is to
+    /// keep up to date: alone, or in an earlier request. The position of a single thread is
+    /// `Thread.cursor`.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
         ctx.viewer()?;
-        let horizon = events::horizon(&mut ctx.app().conn().await?).await?;
-        Ok(crate::live::cursor::encode_watermark(horizon))
+        let told = Snapshot::now(&mut ctx.app().conn().await?).await?;
+        Ok(encode_snapshot(&told))
     }
 }
 

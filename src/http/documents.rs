@@ -168,6 +168,7 @@ impl Documents {
         }
         let most = self.app.settings.max_tokens;
         let document = Document::read(text, usize::try_from(most).unwrap_or(usize::MAX))?;
+        self.app.metrics.parsed();
         let document = Arc::new(document);
         self.kept.insert(hash, Arc::clone(&document));
         Ok(document)

@@ -1,43 +1,53 @@
 //! GraphQL over HTTP: `POST /graphql` and `GET /graphql`; an upgrade goes to the WebSocket.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use async_graphql::Response as Answer;
 use async_graphql::parser::types::OperationType;
-use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
-use std::sync::Arc;
+use futures_util::future::join_all;
 
 use crate::app::App;
 use crate::auth::{self, Present};
 use crate::error::Result;
-use crate::graphql::answer::{refused, written};
+use crate::graphql::answer::{count, refused, written};
 use crate::graphql::context::{Asking, Session};
-use crate::http::Server;
-use crate::http::negotiation::{Accept, is_json};
-use crate::http::operation::{Operation, Params, refusal};
-use crate::http::websocket;
-
-/// The parameters of a GET, of which two are JSON.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GetParams {
-    query: Option<String>,
-    document_id: Option<String>,
-    operation_name: Option<String>,
-    variables: Option<String>,
-    extensions: Option<String>,
-}
+use crate::http::asked::{self, Asked};
+use crate::http::negotiation::{Accept, retry_after};
+use crate::http::operation::{Operation, Params, Refused, refusal};
+use crate::http::{Server, credential, sse, websocket};
 
 /// Answers whatever comes to `/graphql`.
-pub async fn handle(State(server): State<Server>, request: Request) -> Response {
+pub async fn handle(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let response = answer(&server, peer, request).await;
+    if let Some(Refused(code)) = response.extensions().get() {
+        server.app.metrics.failed(code);
+    }
+    response
+}
+
+async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let upgrade = parts.headers.get(header::UPGRADE);
     if upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        if let Err(error) = server.rates.connection(peer, &parts.headers) {
+            let answer = refused(error);
+            count(&server.app.metrics, &answer);
+            return respond(Accept::Json, &answer);
+        }
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => websocket::accept(server, upgrade, &parts.headers),
+            Ok(upgrade) => match credential::authorization(&server.app, &parts.headers) {
+                Ok(given) => websocket::accept(server.clone(), upgrade, given),
+                Err(error) => respond(Accept::Json, &refused(error)),
+            },
             Err(cause) => refusal(cause.status(), "BAD_REQUEST", &cause.body_text()),
         };
     }
@@ -46,50 +56,113 @@ pub async fn handle(State(server): State<Server>, request: Request) -> Response 
         // Somebody has opened the address in a browser.
         return Redirect::temporary("/graphiql").into_response();
     }
-    let Some(accept) = Accept::of(&headers) else {
+    let streamed = sse::is_wanted(&headers);
+    let accept = Accept::of(&headers).or(streamed.then_some(Accept::Json));
+    let Some(accept) = accept else {
         return refusal(
             StatusCode::NOT_ACCEPTABLE,
             "NOT_ACCEPTABLE",
-            "this server writes application/graphql-response+json and application/json",
+            "this server writes application/graphql-response+json, application/json and text/event-stream",
         );
     };
-    let params = match parts.method {
-        Method::GET => read_url(&parts.uri),
-        Method::POST => read_body(&server.app, &headers, body).await,
+    let asked = match parts.method {
+        Method::GET => asked::in_url(&parts.uri),
+        Method::POST => asked::in_body(&server.app, &headers, body).await,
         _ => return method_not_allowed("GET, POST", "use GET or POST"),
     };
-    let params = match params {
-        Ok(params) => params,
-        Err(response) => return *response,
-    };
-    let operation = match Operation::parse(&server, params) {
-        Ok(operation) => operation,
-        Err(answer) => return respond(accept, &answer),
-    };
-    if parts.method == Method::GET && operation.kind != OperationType::Query {
-        return method_not_allowed("POST", "only queries go by GET");
+    match asked {
+        Ok(Asked::One(params)) => {
+            let operation = Operation::parse(server, params);
+            let by_get = parts.method == Method::GET;
+            if by_get
+                && operation.as_ref().is_ok_and(|operation| {
+                    let follows = operation.kind == OperationType::Subscription && streamed;
+                    operation.kind != OperationType::Query && !follows
+                })
+            {
+                return method_not_allowed("POST", "only queries go by GET");
+            }
+            if streamed {
+                return match asker(server, &headers).await {
+                    Ok(session) => sse::respond(server, &headers, session, operation).await,
+                    Err(error) => {
+                        let answer = refused(error);
+                        count(&server.app.metrics, &answer);
+                        respond(accept, &answer)
+                    }
+                };
+            }
+            respond(accept, &execute(server, &headers, operation).await)
+        }
+        Ok(Asked::Batch(batch)) => respond_all(accept, &execute_all(server, &headers, batch).await),
+        Err(response) => *response,
     }
-    let session = match session(&server.app, &headers).await {
-        Ok(session) => session,
-        Err(error) => return respond(accept, &refused(error)),
-    };
-    let asking = Asking::new(Arc::clone(&server.app), session);
-    let answer = operation.execute(&server.app, &server.schema, asking).await;
-    respond(accept, &answer)
 }
 
-/// Who asks, by the Authorization header; nobody without one.
+/// Who asks, by the Authorization header or the cookie; nobody without them.
 pub async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Session>> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
+    let Some(value) = credential::authorization(app, headers)? else {
         return Ok(None);
     };
-    // A header that is not text is no credential, and no credential is an error if it is there.
-    let credential = auth::verify(app, value.to_str().unwrap_or_default()).await?;
+    let credential = auth::verify(app, &value).await?;
     let viewer = auth::viewer(app, &credential).await?;
     Ok(Some(Session {
         credential,
         viewer: Present::new(viewer),
     }))
+}
+
+/// Executes an operation that was read, for whoever sent these headers.
+async fn execute(
+    server: &Server,
+    headers: &HeaderMap,
+    operation: Result<Operation, Box<Answer>>,
+) -> Answer {
+    let operation = match operation {
+        Ok(operation) => operation,
+        Err(answer) => return *answer,
+    };
+    match asking(server, headers).await {
+        Ok(asking) => operation.execute(&server.app, &server.schema, asking).await,
+        Err(error) => {
+            let answer = refused(error);
+            count(&server.app.metrics, &answer);
+            answer
+        }
+    }
+}
+
+/// Executes a batch. Each operation has its own limits, and sees what those before it have
+/// written, the viewer's own memberships included.
+async fn execute_all(server: &Server, headers: &HeaderMap, batch: Vec<Params>) -> Vec<Answer> {
+    let operations: Vec<_> = batch
+        .into_iter()
+        .map(|params| Operation::parse(server, params))
+        .collect();
+    let mut read = operations.iter().flatten();
+    if read.all(|operation| operation.kind == OperationType::Query) {
+        let all = operations.into_iter();
+        return join_all(all.map(|operation| execute(server, headers, operation))).await;
+    }
+    let mut answers = Vec::with_capacity(operations.len());
+    for operation in operations {
+        answers.push(execute(server, headers, operation).await);
+    }
+    answers
+}
+
+async fn asking(server: &Server, headers: &HeaderMap) -> Result<Asking> {
+    let session = asker(server, headers).await?;
+    Ok(Asking::new(Arc::clone(&server.app), session))
+}
+
+/// Who asks, if he does not ask too often.
+async fn asker(server: &Server, headers: &HeaderMap) -> Result<Option<Session>> {
+    let session = session(&server.app, headers).await?;
+    if let Some(session) = &session {
+        server.rates.operation(&session.credential)?;
+    }
+    Ok(session)
 }
 
 fn takes_html(headers: &HeaderMap) -> bool {
@@ -100,10 +173,36 @@ fn takes_html(headers: &HeaderMap) -> bool {
 }
 
 fn respond(accept: Accept, answer: &Answer) -> Response {
-    let status = accept.status(answer);
-    let kind = HeaderValue::from_static(accept.content_type());
-    let body = written(answer);
-    let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+    let mut response = json(accept, accept.status(answer), written(answer));
+    let headers = response.headers_mut();
+    if let Some(seconds) = retry_after(answer) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// A list of answers has the status that all of them have, else 200: each tells of itself.
+fn respond_all(accept: Accept, answers: &[Answer]) -> Response {
+    let mut statuses = answers.iter().map(|answer| accept.status(answer));
+    let first = statuses.next().unwrap_or_default();
+    let status = if statuses.all(|status| status == first) {
+        first
+    } else {
+        StatusCode::OK
+    };
+    let written: Vec<String> = answers.iter().map(written).collect();
+    json(accept, status, format!("[{}]", written.join(",")))
+}
+
+fn json(accept: Accept, status: StatusCode, body: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, accept.content_type()),
+        // An answer is one viewer's, whom a cache between would not know by a cookie.
+        (header::CACHE_CONTROL, "no-store"),
+        // What a page of another origin includes as a script must not be guessed to be one.
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let mut response = (status, headers, body).into_response();
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer, Basic realm=\"Bobbin\"");
         response
@@ -122,66 +221,4 @@ fn method_not_allowed(allow: &'static str, message: &str) -> Response {
     let allow = HeaderValue::from_static(allow);
     response.headers_mut().insert(header::ALLOW, allow);
     response
-}
-
-fn bad_request(message: &str) -> Box<Response> {
-    Box::new(refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", message))
-}
-
-fn read_url(uri: &axum::http::Uri) -> Result<Params, Box<Response>> {
-    let Query(params) = Query::<GetParams>::try_from_uri(uri)
-        .map_err(|_| bad_request("the URL's parameters cannot be read"))?;
-    let object = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
-        None => Ok(None),
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|_| bad_request(&format!("{name} is not a JSON object"))),
-    };
-    let params = Params {
-        query: params.query,
-        document_id: params.document_id,
-        operation_name: params.operation_name.filter(|name| !name.is_empty()),
-        variables: object("variables", params.variables)?,
-        extensions: object("extensions", params.extensions)?,
-    };
-    check(params)
-}
-
-async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Params, Box<Response>> {
-    // Other types are what a form of any page could send without being asked for permission.
-    if !is_json(headers) {
-        return Err(Box::new(refusal(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UNSUPPORTED_MEDIA_TYPE",
-            "the Content-Type must be application/json in UTF-8",
-        )));
-    }
-    let limit = usize::try_from(app.settings.max_request_bytes).unwrap_or(usize::MAX);
-    let body: Bytes = to_bytes(body, limit).await.map_err(|cause| {
-        let too_large = std::error::Error::source(&cause)
-            .is_some_and(|cause| cause.to_string().contains("length limit"));
-        if too_large {
-            let message = format!("a request has at most {limit} bytes");
-            Box::new(refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
-                &message,
-            ))
-        } else {
-            bad_request("the body could not be read")
-        }
-    })?;
-    // A list would be read as the parameters in the order of their declaration.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(bad_request("the body is no JSON object"));
-    }
-    let params = serde_json::from_slice(&body)
-        .map_err(|cause| bad_request(&format!("the body is no GraphQL request: {cause}")))?;
-    check(params)
-}
-
-fn check(params: Params) -> Result<Params, Box<Response>> {
-    if params.is_unnamed() {
-        return Err(bad_request("query is required"));
-    }
-    Ok(params)
 }

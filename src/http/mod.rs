@@ -8,11 +8,19 @@ mod limits;
 
 mod documents;
 
+mod rates;
+
+mod credential;
+
 mod operation;
+
+mod asked;
 
 mod graphql;
 
 mod websocket;
+
+mod sse;
 
 mod pages;
 
@@ -26,7 +34,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get};
 use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
@@ -36,9 +44,19 @@ use crate::fanout::Fanout;
 use crate::graphql::BobbinSchema;
 use crate::http::documents::Documents;
 use crate::http::limits::Limits;
+use crate::http::rates::Rates;
+use crate::http::websocket::census::Census;
 
 /// How long the end of the server waits for sockets and writes.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How many bytes of a connection the system holds that it has not sent.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 * 1024;
+
+/// How long a peer may leave what was sent unacknowledged before it counts as gone.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// What the routes share.
 #[derive(Clone)]
@@ -47,7 +65,9 @@ struct Server {
     schema: BobbinSchema,
     limits: Arc<Limits>,
     fanout: Arc<Fanout>,
+    census: Arc<Census>,
     documents: Arc<Documents>,
+    rates: Arc<Rates>,
 }
 
 /// Serves until the app's shutdown, then lets every write run to its end.
@@ -56,8 +76,8 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
     let shutdown = app.shutdown.clone();
     // Small frames go out at once, not when the last one is acknowledged.
     let listener = listener.tap_io(|tcp| {
-        if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        if let Err(error) = prepare(tcp) {
+            tracing::debug!(%error, "a connection keeps the system's defaults");
         }
     });
     let served = axum::serve(listener, router)
@@ -83,12 +103,26 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Small frames go out at once, not when the last one is acknowledged; what a client does not
+/// take waits here, where it is bounded, not in megabytes of the system's memory.
+fn prepare(tcp: &TcpStream) -> std::io::Result<()> {
+    tcp.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    {
+        let socket = socket2::SockRef::from(tcp);
+        socket.set_tcp_notsent_lowat(UNSENT)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    }
+    Ok(())
+}
+
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
     let fanout = Fanout::new(Arc::clone(&app));
     let schema = operation::schema(&app);
     let limits = Arc::new(Limits::new(&schema.sdl(), &app.settings));
     let documents = Arc::new(Documents::new(Arc::clone(&app)));
+    let rates = Arc::new(Rates::new(&app.settings));
     let cors = cors(&app);
     Router::new()
         .route("/", get(Redirect::temporary("/graphiql")))
@@ -97,20 +131,25 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/{*path}", get(asset))
         .route("/healthz", get("ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .fallback(not_found)
         .layer(cors)
         .with_state(Server {
             fanout,
+            census: Arc::default(),
             app,
             schema,
             limits,
             documents,
+            rates,
         })
 }
 
-/// Which other origins' pages may call. Credentials are headers, never cookies, so a page has
-/// only what its user gave it.
+/// Which other origins' pages may call. Those that are listed by name may also use the cookie;
+/// any other page has only the credential that its user gave it.
 fn cors(app: &App) -> CorsLayer {
+    let listed = app.settings.cors_origins.as_deref();
+    let by_name = listed.is_some_and(|list| list.trim() != "*");
     let origins = match (&app.settings.cors_origins, app.mode) {
         (Some(list), _) if list.trim() == "*" => AllowOrigin::any(),
         (Some(list), _) => AllowOrigin::list(
@@ -124,6 +163,8 @@ fn cors(app: &App) -> CorsLayer {
         .allow_origin(origins)
         .allow_methods([axum::http::Method::GET, axum::http::Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+        .allow_credentials(by_name)
+        .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_secs(3600))
 }
 
@@ -169,6 +210,18 @@ async fn ready(State(server): State<Server>) -> Response {
         Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "migrations are missing\n").into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database is away\n").into_response(),
     }
+}
+
+/// What is counted, without a credential: Prometheus has none. An operator who does not want
+/// that closes the path at the proxy, or turns it off.
+async fn metrics(State(server): State<Server>) -> Response {
+    let app = &server.app;
+    if !app.settings.metrics {
+        return not_found().await;
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = app.metrics.render(pool::state(&app.pool));
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 async fn not_found() -> Response {

@@ -64,11 +64,31 @@ impl Accept {
         match first_code(answer).as_deref() {
             Some("UNAUTHENTICATED") => StatusCode::UNAUTHORIZED,
             Some("TIMEOUT") => StatusCode::SERVICE_UNAVAILABLE,
+            Some("RATE_LIMITED") if is_request_error(answer) => StatusCode::TOO_MANY_REQUESTS,
+            // A cookie that does not count where it comes from.
+            Some("FORBIDDEN") if is_request_error(answer) => StatusCode::FORBIDDEN,
             _ if self == Self::GraphqlResponse && is_request_error(answer) => {
                 StatusCode::BAD_REQUEST
             }
             _ => StatusCode::OK,
         }
+    }
+}
+
+/// After how many seconds to come again, if a request came too often.
+pub fn retry_after(answer: &Answer) -> Option<u64> {
+    if !is_request_error(answer) {
+        return None;
+    }
+    match answer
+        .errors
+        .first()?
+        .extensions
+        .as_ref()?
+        .get("retryAfter")?
+    {
+        async_graphql::Value::Number(seconds) => seconds.as_u64(),
+        _ => None,
     }
 }
 

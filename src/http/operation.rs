@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
@@ -15,12 +16,13 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::fanout::run::Plan;
-use crate::graphql::answer::{failed, finished, refused};
+use crate::graphql::answer::{count, failed, finished, refused};
 use crate::graphql::context::Asking;
 use crate::graphql::{self, BobbinSchema};
 use crate::http::Server;
 use crate::http::documents::{Absence, Document};
 use crate::http::limits::{Excess, Variables};
+use crate::metrics::Kind;
 use crate::trusted::hash;
 
 /// What a client asks to be executed, with the field names of the GraphQL-over-HTTP
@@ -82,6 +84,10 @@ pub fn schema(app: &App) -> BobbinSchema {
 impl Operation {
     /// Parses a document and finds the operation that is meant.
     pub fn parse(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
+        Self::read(server, params).inspect_err(|answer| count(&server.app.metrics, answer))
+    }
+
+    fn read(server: &Server, params: Params) -> Result<Self, Box<Answer>> {
         let document = server
             .documents
             .find(&params)
@@ -164,6 +170,7 @@ impl Operation {
 
     /// Executes a query or a mutation. A mutation runs to its end even if its client is gone.
     pub async fn execute(self, app: &Arc<App>, schema: &BobbinSchema, asking: Asking) -> Answer {
+        let began = Instant::now();
         let mutates = self.kind == OperationType::Mutation;
         let rounds = asking.rounds();
         let request = self.request(asking);
@@ -176,19 +183,29 @@ impl Operation {
             let work = rounds.during(schema.execute(request));
             tokio::time::timeout(limit, async { Ok(work.await) }).await
         };
-        match answer {
+        let answer = match answer {
             Ok(Ok(answer)) => finished(answer),
             Ok(Err(error)) => refused(error),
             Err(_) => failed("TIMEOUT", "the operation took too long"),
-        }
+        };
+        let kind = if mutates { Kind::Mutation } else { Kind::Query };
+        app.metrics.operated(kind, began.elapsed());
+        count(&app.metrics, &answer);
+        answer
     }
 }
 
+/// The code of an answer that is the transport's own; goes along with it to be counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused(pub &'static str);
+
 /// The answer of the transport itself, outside any operation.
-pub fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+pub fn refusal(status: StatusCode, code: &'static str, message: &str) -> Response {
     let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+    let mut response = (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response();
+    response.extensions_mut().insert(Refused(code));
+    response
 }
 
 /// The answer to a request whose document is not there.

@@ -1,7 +1,10 @@
 //! GraphQL over WebSocket: the subprotocol `graphql-transport-ws`.
 //!
-//! One task reads and writes a socket; each operation has a task of its own, which hands its
-//! frames over through one short queue: who reads slowly stops its own operations, not the server.
+//! One task reads and writes a socket. Queries and mutations have a task each; a subscription has
+//! one only until it is up to date. All hand their frames over through one bounded outbox: who
+//! reads slowly stops his own operations, not the server.
+
+pub mod census;
 
 mod protocol;
 
@@ -10,10 +13,10 @@ mod socket;
 use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::http::{HeaderMap, header};
 use axum::response::Response;
 
 use crate::http::Server;
+use crate::http::websocket::protocol::Closing;
 
 /// The subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -21,16 +24,21 @@ const PROTOCOL: &str = "graphql-transport-ws";
 /// The default of 128 KiB is zeroed at every read; messages of clients are short.
 const READ_BUFFER: usize = 1024;
 
+/// What one write takes at most, but for a single frame that is longer.
+const WRITE_BUFFER: usize = 16 * 1024;
+
 /// Accepts an upgrade. A client that does not offer our subprotocol is told so by a close code,
 /// since a browser shows nothing of a refused upgrade.
-pub fn accept(server: Server, upgrade: WebSocketUpgrade, headers: &HeaderMap) -> Response {
-    let authorization = headers
-        .get(header::AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or_default().to_owned());
+pub fn accept(
+    server: Server,
+    upgrade: WebSocketUpgrade,
+    authorization: Option<String>,
+) -> Response {
     let limit = usize::try_from(server.app.settings.max_request_bytes).unwrap_or(usize::MAX);
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
         .max_message_size(limit)
         .max_frame_size(limit);
     let ours = upgrade.selected_protocol().is_some();
@@ -38,10 +46,11 @@ pub fn accept(server: Server, upgrade: WebSocketUpgrade, headers: &HeaderMap) ->
     upgrade.on_upgrade(move |stream| {
         let sockets = app.sockets.clone();
         sockets.track_future(async move {
-            if ours {
-                socket::run(server, stream, authorization).await;
-            } else {
-                socket::refuse(stream).await;
+            let most = server.app.settings.max_sockets;
+            match server.census.admit(most) {
+                _ if !ours => socket::refuse(stream, &Closing::subprotocol()).await,
+                None => socket::refuse(stream, &Closing::overloaded("too many sockets")).await,
+                Some(counted) => socket::run(server, stream, authorization, counted).await,
             }
         })
     })

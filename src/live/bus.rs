@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use tokio::sync::watch;
-
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
 use crate::live::ephemeral::{Ephemeral, Lifetimes};
 use crate::live::link::{Link, Outgoing};
 use crate::live::mailbox::{Lagged, Mailbox};
+use crate::live::recent::Recent;
 
 /// What the bus carries.
 #[derive(Debug, Clone)]
@@ -61,8 +60,8 @@ pub struct Bus {
     pub(in crate::live) ephemeral: Ephemeral,
     /// The way to other nodes, if there are any.
     pub(in crate::live) link: OnceLock<Link>,
-    /// Told of every write that this node hears of.
-    pub(in crate::live) written: watch::Sender<()>,
+    /// What came last, for who reads the whole log.
+    pub recent: Recent,
     /// How many changes of access have been told.
     access_changes: AtomicU64,
 }
@@ -97,6 +96,7 @@ impl Bus {
 
     /// Tells of events, after their transaction has been committed.
     pub fn publish(&self, events: &[Arc<Event>]) {
+        self.recent.put(events);
         for event in events {
             self.send(event.thread_id, Signal::Event(Arc::clone(event)));
             self.end_typing_by(event);
@@ -107,16 +107,12 @@ impl Bus {
                 self.relay(Outgoing::Written(first.thread_id, first.seq, last.seq));
             }
         }
-        if !events.is_empty() {
-            self.wake();
-        }
     }
 
     /// Tells that watermarks of a thread have moved.
     pub fn publish_seen(&self, thread: ThreadId) {
         self.send(thread, Signal::Seen);
         self.relay(Outgoing::Seen(thread));
-        self.wake();
     }
 
     /// Tells that what somebody may see has changed.
@@ -130,6 +126,9 @@ impl Bus {
 
     /// Sends a signal to a thread's listeners on this node, if there are any.
     pub fn send(&self, thread: ThreadId, signal: Signal) {
+        if matches!(signal, Signal::Seen) {
+            self.recent.note_move();
+        }
         if let Some(topic) = self.topics().get(&thread) {
             put(topic, &signal);
         }
@@ -143,6 +142,7 @@ impl Bus {
 
     /// Sends a signal to every listener of this node.
     pub fn send_to_all(&self, signal: &Signal) {
+        self.recent.put(&[]);
         if matches!(signal, Signal::AccessChanged(_)) {
             // Counted before it is told: whoever finds the old number is among the listeners.
             self.access_changes.fetch_add(1, Ordering::SeqCst);

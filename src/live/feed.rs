@@ -33,6 +33,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// The feed of a thread.
 pub struct Feed {
+    app: Arc<App>,
     replay: Replay,
     listener: Listener,
     /// Whether the log holds what has not been told.
@@ -62,7 +63,8 @@ impl Feed {
         let now = Position::now(&access, newest.get(&access.thread().id).copied());
         let told_typing = app.bus.typing(access.thread().id, access.is_staff());
         Ok(Self {
-            replay: Replay::new(app, access, now).for_several(),
+            replay: Replay::new(Arc::clone(&app), access, now).for_several(),
+            app,
             listener,
             behind: false,
             early: BTreeMap::new(),
@@ -136,6 +138,7 @@ impl Feed {
             }
             // The bus has dropped what this subscriber was too slow for. The log has it.
             Err(Lagged) => {
+                self.app.metrics.lag();
                 self.behind = true;
                 self.tell_typing();
                 self.moves_due.get_or_insert_with(Instant::now);
@@ -149,6 +152,7 @@ impl Feed {
     async fn ring(&mut self) -> Result<()> {
         let now = Instant::now();
         if self.hold_until.is_some_and(|at| at <= now) {
+            self.app.metrics.gap();
             self.behind = true;
         }
         if self.moves_due.is_some_and(|at| at <= now) {

@@ -3,10 +3,10 @@
 //! Nothing here waits: who writes is never held up by a slow way, nor fails with a broken one.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::ids::ThreadId;
@@ -88,31 +88,6 @@ impl Link {
     }
 }
 
-/// Wakes whoever reads the whole log, whenever something was written to any thread, here or on
-/// another node. Other nodes' hints of all threads are asked for while somebody holds one.
-#[derive(Debug)]
-pub struct Wakes {
-    written: watch::Receiver<()>,
-    bus: Arc<Bus>,
-}
-
-impl Wakes {
-    /// Waits until something has been written, or a watermark has moved, since the last call.
-    pub async fn recv(&mut self) {
-        // The sender is in the bus, which this holds.
-        let _ = self.written.changed().await;
-    }
-}
-
-impl Drop for Wakes {
-    fn drop(&mut self) {
-        // Once the receiver is gone, too, which whoever is stirred counts.
-        let (_, other) = watch::channel(());
-        drop(std::mem::replace(&mut self.written, other));
-        self.bus.stir();
-    }
-}
-
 impl Bus {
     /// Joins the bus with those of other nodes, once.
     pub fn join(&self, link: Link) -> Result<(), Link> {
@@ -134,19 +109,22 @@ impl Bus {
         self.link.get().is_none_or(Link::is_connected)
     }
 
-    /// Is woken by everything that is written from now on.
-    pub fn wakes(self: &Arc<Self>) -> Wakes {
-        let wakes = Wakes {
-            written: self.written.subscribe(),
-            bus: Arc::clone(self),
-        };
+    /// Somebody reads the whole log from now on: he is woken by what is written, here or on another
+    /// node.
+    pub fn want_all(&self) {
+        self.recent.want();
         self.stir();
-        wakes
+    }
+
+    /// Somebody reads it no more.
+    pub fn unwant_all(&self) {
+        self.recent.unwant();
+        self.stir();
     }
 
     /// Whether somebody is to be woken by what is written to any thread.
     pub fn wakes_anyone(&self) -> bool {
-        self.written.receiver_count() > 0
+        self.recent.is_wanted()
     }
 
     /// Whether somebody listens to a thread.
@@ -156,7 +134,7 @@ impl Bus {
 
     /// Wakes those who read the whole log.
     pub fn wake(&self) {
-        self.written.send_replace(());
+        self.recent.put(&[]);
     }
 
     pub(in crate::live) fn relay(&self, letter: Outgoing) {
@@ -174,6 +152,8 @@ impl Bus {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::live::bus::Signal;
 
@@ -215,21 +195,5 @@ mod tests {
         // What comes from there goes to the listeners here, and not back.
         bus.send(thread, Signal::Seen);
         assert!(goes_out.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn who_reads_the_whole_log_is_woken_by_what_is_written() {
-        let bus = Arc::new(Bus::default());
-        assert!(!bus.wakes_anyone());
-        let mut wakes = bus.wakes();
-        assert!(bus.wakes_anyone());
-        bus.publish_seen(ThreadId::generate());
-        wakes.recv().await;
-        bus.wake();
-        wakes.recv().await;
-        let waits = tokio::time::timeout(std::time::Duration::ZERO, wakes.recv());
-        assert!(waits.await.is_err());
-        drop(wakes);
-        assert!(!bus.wakes_anyone());
     }
 }

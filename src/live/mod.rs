@@ -1,8 +1,11 @@
-//! Delivery: the bus that wakes, the feed that loses nothing, and what is true for a moment only.
+//! Delivery: the bus that wakes, the feeds that lose nothing, what is true for a moment only, and
+//! how long the log is kept.
 //!
 //! Never writes, and never takes the bus's word for what happened: the log has the last word.
 
 pub mod mailbox;
+
+pub mod recent;
 
 pub mod bus;
 
@@ -26,4 +29,10 @@ pub mod replay;
 
 pub mod feed;
 
-pub mod tailer;
+pub mod stretch;
+
+pub mod tail;
+
+pub mod viewer;
+
+pub mod retention;

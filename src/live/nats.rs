@@ -264,6 +264,7 @@ impl Ear {
         }
         let bus = &self.app.bus;
         match (source, letter.word) {
+            (Source::All, Word::Hint(Hint::Seen)) => bus.recent.note_move(),
             (Source::All, Word::Hint(_)) => bus.wake(),
             (Source::Thread(thread), Word::Hint(Hint::Written { first, last })) => {
                 let wanted = Wanted {

@@ -511,14 +511,24 @@ fn mutations() -> Vec<Row> {
 }
 
 fn subscriptions() -> Vec<Row> {
-    vec![Row {
-        field: "threadEvents",
-        expect: SEES,
-        ask: Ask::Follow {
-            document: "subscription($id: ID!) { threadEvents(threadId: $id) { cursor } }",
-            variables: |c| json!({ "id": c.thread }),
+    vec![
+        Row {
+            field: "threadEvents",
+            expect: SEES,
+            ask: Ask::Follow {
+                document: "subscription($id: ID!) { threadEvents(threadId: $id) { cursor } }",
+                variables: |c| json!({ "id": c.thread }),
+            },
         },
-    }]
+        Row {
+            field: "viewerEvents",
+            expect: LISTED,
+            ask: Ask::Follow {
+                document: "subscription { viewerEvents { thread { id } } }",
+                variables: |_| json!({}),
+            },
+        },
+    ]
 }
 
 #[tokio::test]
@@ -692,6 +702,14 @@ async fn followed(cell: &Cell<'_>, document: &str, variables: Value, thread: &Th
     }
     let mut events = cell.world.actor(cell.who).follow(document, variables).await;
     cell.world.tenant.backend.say(&thread.id, "Live").await;
+    if document.contains("viewerEvents") {
+        // Whoever is told nothing is told so by what comes next: a thread of his own.
+        let own = cell.world.mark(cell.who).await;
+        let is = |event: &Value, id: &str| event["thread"]["id"] == *id;
+        let told = events.until(|event| is(event, &own)).await;
+        let heard = told.iter().any(|event| is(event, &thread.id));
+        return if heard { '+' } else { '-' };
+    }
     let first = events.message().await;
     match first["type"].as_str() {
         Some("next") => '+',
@@ -789,6 +807,15 @@ impl World {
 
     fn actor(&self, who: &str) -> &Actor {
         &self.actors[who]
+    }
+
+    /// A new thread of somebody's own.
+    async fn mark(&self, who: &str) -> String {
+        let input = match who {
+            "server key" => json!({ "organizationId": self.tenant.id }),
+            _ => json!({}),
+        };
+        self.actor(who).open_thread(input).await
     }
 
     fn id(&self, who: &str) -> &str {

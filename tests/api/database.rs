@@ -327,9 +327,15 @@ fn declared() -> BTreeMap<String, Table> {
                 let nullable = kind
                     .strip_prefix("Nullable<")
                     .and_then(|kind| kind.strip_suffix('>'));
+                // PostgreSQL's name of an array's type.
+                let array = kind
+                    .strip_prefix("Array<Nullable<")
+                    .and_then(|kind| kind.strip_suffix(">>"));
+                let array = array.map(|kind| format!("_{kind}"));
+                let name = array.as_deref().or(nullable).unwrap_or(kind);
                 table.columns.push((
                     renamed.take().unwrap_or_else(|| column.to_owned()),
-                    nullable.unwrap_or(kind).to_lowercase(),
+                    name.to_lowercase(),
                     nullable.is_none(),
                 ));
             }

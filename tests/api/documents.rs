@@ -5,7 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
-use crate::support::server::Server;
+use crate::support::server::{SECRET, Server};
+use crate::support::socket::PATIENCE;
 use crate::support::{Actor, Tenant, unique};
 
 fn hash(text: &str) -> String {
@@ -211,4 +212,31 @@ async fn trusted_documents_are_all_there_is_over_a_socket_too() {
     );
     let mut refused = ada.follow("{ __typename }", json!({})).await;
     assert_eq!(refused.error().await, "DOCUMENT_NOT_TRUSTED");
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_stops_the_start_with_one_line() {
+    let directory = std::env::temp_dir().join(unique("bobbin-test-manifest"));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let manifest = directory.join("manifest.json");
+    for content in [None, Some("[]"), Some("{}")] {
+        if let Some(content) = content {
+            std::fs::write(&manifest, content).expect("a file");
+        }
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bobbin"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--jwt-secret", SECRET])
+            .arg("--data-dir")
+            .arg(&directory)
+            .arg("--trusted-documents")
+            .arg(&manifest)
+            .kill_on_drop(true);
+        let ended = tokio::time::timeout(PATIENCE, command.output()).await;
+        let ended = ended.expect("it ends").expect("it runs");
+        let said = String::from_utf8(ended.stderr).expect("a text");
+        assert!(!ended.status.success(), "{content:?}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("manifest.json"), "{said}");
+    }
+    std::fs::remove_dir_all(&directory).expect("it is removed");
 }

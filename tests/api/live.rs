@@ -6,7 +6,11 @@ mod resume;
 
 mod seen;
 
+mod sharing;
+
 mod sight;
+
+mod viewer;
 
 use bobbin::ids::{MessageId, ThreadId};
 use serde_json::{Value, json};

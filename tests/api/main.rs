@@ -9,7 +9,13 @@ mod audience;
 
 mod auth;
 
+mod batch;
+
 mod chatwoot;
+
+mod clients;
+
+mod cookie;
 
 mod cord;
 
@@ -29,9 +35,13 @@ mod inboxes;
 
 mod input;
 
+mod limits;
+
 mod live;
 
 mod messages;
+
+mod metrics;
 
 mod moving;
 
@@ -67,4 +77,5 @@ mod ulule;
 
 mod ways;
 
+mod sse;
 mod websocket;

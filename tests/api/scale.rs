@@ -468,6 +468,28 @@ async fn resume(cast: &mut Cast, who: &str, actor: &Actor) {
         .until(|event| event["__typename"] == "MessageCreated")
         .await;
     cast.look(&format!("{who} threadEvents after"), start.elapsed());
+    let everything = "subscription($after: String) { viewerEvents(after: $after) { __typename } }";
+    // From the present, and from the very beginning of a log of very many events.
+    let now = actor.run("{ viewer { cursor } }", json!({})).await;
+    for (which, after) in [
+        ("the present", now.text("/viewer/cursor")),
+        (
+            "the beginning",
+            URL_SAFE_NO_PAD.encode([3, 0, 0, 0, 0, 0, 0, 0, 3]),
+        ),
+    ] {
+        cast.log.plans();
+        let start = Instant::now();
+        let mut events = actor.follow(everything, json!({ "after": after })).await;
+        if which == "the present" {
+            actor.say(&id, "Meanwhile").await;
+        }
+        events.event().await;
+        cast.look(
+            &format!("{who} viewerEvents after {which}"),
+            start.elapsed(),
+        );
+    }
 }
 
 fn report(cast: &Cast) {

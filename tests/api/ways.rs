@@ -3,6 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use bobbin::auth;
+use bobbin::db::access::facts::Facts;
+use bobbin::db::access::find;
+use bobbin::ids::ThreadId;
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
@@ -25,6 +29,46 @@ async fn lists_and_totals_hold_what_is_seen_one_by_one() {
     for tenant in &world.tenants {
         world.check("a backend", &tenant.backend).await;
     }
+}
+
+#[tokio::test]
+async fn who_is_judged_without_the_database_sees_what_it_says() {
+    let world = World::new().await;
+    let app = &Server::get().await.app;
+    let backends = world.tenants.iter().map(|tenant| &tenant.backend);
+    let people = world.people.iter().map(|(_, actor)| actor);
+    let ids: Vec<ThreadId> = world
+        .threads
+        .iter()
+        .map(|id| id.parse().expect("an id"))
+        .collect();
+    let (mut seen, mut unseen) = (0, 0);
+    for actor in people.chain(backends) {
+        let credential = auth::verify(app, actor.authorization()).await;
+        let viewer = auth::viewer(app, &credential.expect("a credential")).await;
+        let viewer = viewer.expect("a viewer");
+        let mut conn = app.conn().await.expect("a connection");
+        let by_rule = find::threads_by_ids(&mut conn, &viewer, &ids).await;
+        let by_rule = by_rule.expect("threads");
+        let known: Vec<_> = viewer.user_id().into_iter().collect();
+        let facts = Facts::load(&mut conn, &ids, &[], &known).await;
+        let facts = facts.expect("facts");
+        for id in &ids {
+            let judged = facts.access(&viewer, *id);
+            assert_eq!(
+                judged.is_some(),
+                by_rule.contains_key(id),
+                "{viewer:?} {id}"
+            );
+            if let Some(judged) = judged {
+                seen += 1;
+                assert_eq!(judged.is_staff(), by_rule[id].is_staff(), "{viewer:?} {id}");
+            } else {
+                unseen += 1;
+            }
+        }
+    }
+    assert!(seen > 100 && unseen > 100, "{seen} {unseen}");
 }
 
 /// Two organizations with threads of every access, and a person for each pair of roles in them.

@@ -289,6 +289,7 @@ async fn a_completed_operation_says_no_more_and_its_id_may_be_used_again() {
     socket
         .subscribe("1", THREAD_EVENTS, json!({ "id": thread }))
         .await;
+    assert!(socket.heard_by_now().await.is_empty());
     for number in 0..3 {
         tenant.backend.say(&thread, &number.to_string()).await;
         let body = &socket.hear().await["payload"]["data"]["threadEvents"]["message"]["body"];
@@ -472,4 +473,47 @@ async fn a_membership_that_is_gone_counts_from_the_next_operation_on() {
         next["payload"]["errors"][0]["extensions"]["code"], "NOT_FOUND",
         "{next}"
     );
+}
+
+#[tokio::test]
+async fn one_viewer_s_sockets_are_bounded_and_1013_says_to_come_later() {
+    let server = Server::other(&["--max-sockets-per-viewer", "2"]).await;
+    let tenant = Tenant::new().await;
+    let (ada, bob) = (tenant.member("ada").await, tenant.member("bob").await);
+    let first = Socket::greeted(server, ada.authorization()).await;
+    let _second = Socket::greeted(server, ada.authorization()).await;
+    let mut third = Socket::connect(server).await;
+    let greeting = json!({ "Authorization": ada.authorization() });
+    third.greet(greeting.clone()).await;
+    assert_eq!(third.close_code().await, 1013);
+    let _another = Socket::greeted(server, bob.authorization()).await;
+    drop(first);
+    eventually("there is room again", async || {
+        let mut socket = Socket::connect(server).await;
+        socket.greet(greeting.clone()).await;
+        socket.hear_or_close().await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_sockets_than_the_server_takes_are_told_1013() {
+    let server = Server::other(&["--max-sockets", "1"]).await;
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let _first = Socket::greeted(server, ada.authorization()).await;
+    assert_eq!(Socket::connect(server).await.close_code().await, 1013);
+}
+
+#[tokio::test]
+async fn a_close_is_answered() {
+    let (_tenant, _ada, mut socket) = greeted().await;
+    let goodbye = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+        code: 1000.into(),
+        reason: "bye".into(),
+    };
+    futures_util::SinkExt::send(&mut socket.stream, Message::Close(Some(goodbye)))
+        .await
+        .expect("the socket is open");
+    assert_eq!(socket.close_code().await, 1000);
 }

@@ -92,6 +92,11 @@ impl Closing {
         Self::new(1012, "Internal error")
     }
 
+    /// There is more to serve than the server can, or than one viewer may have: come again later.
+    pub fn overloaded(reason: &str) -> Self {
+        Self::new(1013, reason)
+    }
+
     /// The server ends.
     pub fn going_away() -> Self {
         Self::new(1001, "Going away")

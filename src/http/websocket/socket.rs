@@ -19,7 +19,9 @@ use crate::graphql::answer::{is_request_error, refused, written, written_errors}
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
 use crate::http::operation::{Operation, Params};
+use crate::http::websocket::census::Counted;
 use crate::http::websocket::protocol::{self, Closing, Said};
+use crate::metrics::Held;
 
 /// How many frames are written with one flush.
 const BATCH: usize = 64;
@@ -59,10 +61,18 @@ struct Socket {
     init_deadline: Option<Instant>,
     expires: Option<Instant>,
     pong_due: bool,
+    counted: Counted,
+    _open: Held,
 }
 
 /// Serves a connection until it ends.
-pub async fn run(server: Server, stream: WebSocket, authorization: Option<String>) {
+pub async fn run(
+    server: Server,
+    stream: WebSocket,
+    authorization: Option<String>,
+    counted: Counted,
+) {
+    let open = server.app.metrics.socket();
     let init_deadline = Instant::now() + server.app.settings.init_timeout();
     let mut socket = Socket {
         server,
@@ -76,19 +86,25 @@ pub async fn run(server: Server, stream: WebSocket, authorization: Option<String
         init_deadline: Some(init_deadline),
         expires: None,
         pong_due: false,
+        counted,
+        _open: open,
     };
     let closing = socket.serve().await;
     // Dropping the task set ends the operations; a mutation among them has its own task.
     socket.outbox.close();
+    let app = Arc::clone(&socket.server.app);
     let Socket { mut stream, .. } = socket;
     if let Some(closing) = closing {
+        if closing.is_slow() {
+            app.metrics.slow_reader_closed();
+        }
         close(&mut stream, &closing).await;
     }
 }
 
-/// Turns away a client of another subprotocol.
-pub async fn refuse(mut stream: WebSocket) {
-    close(&mut stream, &Closing::subprotocol()).await;
+/// Turns a client away.
+pub async fn refuse(mut stream: WebSocket, closing: &Closing) {
+    close(&mut stream, closing).await;
 }
 
 async fn close(stream: &mut WebSocket, closing: &Closing) {
@@ -175,7 +191,11 @@ impl Socket {
             Message::Text(text) => text,
             Message::Binary(_) => return Err(Some(Closing::bad_request("Binary message"))),
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
-            Message::Close(_) => return Err(None),
+            Message::Close(_) => {
+                // The answer to it waits to be written.
+                let _ = tokio::time::timeout(GOODBYE, self.stream.flush()).await;
+                return Err(None);
+            }
         };
         let said: Said = serde_json::from_str(&text)
             .map_err(|_| Some(Closing::bad_request("Invalid message received")))?;
@@ -183,7 +203,7 @@ impl Socket {
             Said::ConnectionInit { payload } => self.init(payload.unwrap_or_default()).await,
             Said::Ping { payload } => self.send(Message::Text(protocol::pong(payload))).await,
             Said::Pong {} => Ok(()),
-            Said::Subscribe { id, payload } if id.is_empty() || payload.query.is_none() => {
+            Said::Subscribe { id, payload } if id.is_empty() || payload.is_unnamed() => {
                 Err(Some(Closing::bad_request("Invalid message received")))
             }
             Said::Subscribe { id, payload } => self.subscribe(&id, payload),
@@ -229,6 +249,11 @@ impl Socket {
                 return Err(Some(Closing::going_away()));
             }
         };
+        let most = app.settings.max_sockets_per_viewer;
+        if !self.counted.belongs_to(&credential, most) {
+            let closing = Closing::overloaded("too many sockets of this viewer");
+            return Err(Some(closing));
+        }
         self.expires = credential.expires_at().map(|at| {
             let left = (at - app.clock.now()).to_std().unwrap_or_default();
             // A token may be valid for longer than a clock can count.
@@ -361,6 +386,9 @@ async fn execute(server: &Server, credential: &Credential, operation: Operation)
         }
         Err(error) => return vec![Body::Errors(written_errors(&refused(error)).into())],
     };
+    if let Err(error) = server.rates.operation(credential) {
+        return vec![Body::Errors(written_errors(&refused(error)).into())];
+    }
     let session = Session {
         credential: credential.clone(),
         viewer: Present::new(viewer),

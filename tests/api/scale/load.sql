@@ -36,6 +36,8 @@ SELECT pg_temp.made(1, 2), pg_temp.made(2, u), CASE WHEN u = 1 THEN 'AGENT' ELSE
        timestamptz '2024-01-01', pg_temp.at(u)
 FROM unnest(ARRAY[1, 4, 10, 11, 12]) u;
 
+UPDATE memberships SET xid = 0;
+
 INSERT INTO inboxes (id, organization_id, external_id, name, channel, created_at)
 VALUES (pg_temp.made(6, 1), pg_temp.made(1, 1), 'inbox', 'Inbox', 'API', '2024-01-01');
 
@@ -126,7 +128,7 @@ SELECT p.organization_id, pg_temp.made(4, s.m), 1, pg_temp.made(2, 6), pg_temp.a
 FROM said s JOIN plan p USING (t) WHERE s.m % 100 = 1 ORDER BY s.m;
 
 INSERT INTO events (thread_id, seq, organization_id, kind, actor_id, message_id, occurred_at, xid)
-SELECT p.id, s.m, p.organization_id, 'MESSAGE_CREATED', pg_temp.made(2, 6), pg_temp.made(4, s.m), pg_temp.at(s.m), 3 + s.m / 1000000
+SELECT p.id, s.m, p.organization_id, 'MESSAGE_CREATED', pg_temp.made(2, 6), pg_temp.made(4, s.m), pg_temp.at(s.m), 3 + s.m / 2000
 FROM said s JOIN plan p USING (t) WHERE s.t = 1 OR s.m % 8 = 1 ORDER BY s.m;
 
 REINDEX TABLE messages;

@@ -34,7 +34,7 @@ pub struct Server {
     /// Where its database is.
     pub database_url: String,
     /// Kept, since it ends with this.
-    pub _postgres: Option<Postgres>,
+    _postgres: Option<Postgres>,
 }
 
 impl Server {
@@ -67,7 +67,13 @@ impl Server {
         } else {
             vec!["--jwt-secret", SECRET]
         };
-        let fixed = ["bobbin", "--mode", "development"];
+        let fixed = [
+            "bobbin",
+            "--mode",
+            "development",
+            "--event-retention",
+            "off",
+        ];
         let settings = Settings::parse_from([&fixed, &secret[..], arguments].concat());
         let server = serve(settings, &first.database_url, 4, None).await;
         // Actors refer to their server for as long as they like.
@@ -78,9 +84,7 @@ impl Server {
     pub async fn beside(database: &str) -> &'static Self {
         let first = &Self::get().await.database_url;
         let (cluster, _) = first.rsplit_once('/').expect("an address with a database");
-        let settings =
-            Settings::parse_from(["bobbin", "--mode", "development", "--jwt-secret", SECRET]);
-        let server = serve(settings, &format!("{cluster}/{database}"), 8, None).await;
+        let server = serve(settings(), &format!("{cluster}/{database}"), 8, None).await;
         Box::leak(Box::new(server))
     }
 
@@ -122,7 +126,11 @@ pub fn now() -> f64 {
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
-    let settings = Settings::parse_from([
+    serve(settings(), &url, 32, Some(postgres)).await
+}
+
+fn settings() -> Settings {
+    Settings::parse_from([
         "bobbin",
         "--mode",
         "development",
@@ -133,8 +141,10 @@ async fn start() -> Server {
         "600000",
         "--presence-lifetime",
         "600000",
-    ]);
-    serve(settings, &url, 32, Some(postgres)).await
+        // Nobody drops anything behind a test's back.
+        "--event-retention",
+        "off",
+    ])
 }
 
 async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Postgres>) -> Server {
@@ -150,7 +160,8 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     let app = Arc::new(app);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(live::tailer::run(Arc::clone(&app)));
+    tokio::spawn(live::tail::run(Arc::clone(&app)));
+    tokio::spawn(live::retention::run(Arc::clone(&app)));
     tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     tokio::spawn(http::run(Arc::clone(&app), listener));
     let root_key = actions::api_key::create(&app, None, "root").await;

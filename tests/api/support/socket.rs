@@ -195,7 +195,7 @@ impl Socket {
 
 /// A subscription with a socket of its own.
 pub struct Subscription {
-    socket: Socket,
+    pub socket: Socket,
     /// What came before the test asked, the latest first.
     early: Vec<Value>,
 }

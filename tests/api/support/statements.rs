@@ -10,11 +10,7 @@ thread_local! {
 }
 
 /// What a new connection sets, and what the server asks once a second, whatever clients do.
-const BESIDE: [&str; 3] = [
-    "SET ",
-    "SELECT pg_snapshot_xmin",
-    "SELECT max(\"events\".\"xid\")",
-];
+const BESIDE: [&str; 2] = ["SET ", "SELECT least("];
 
 /// Notes down what is executed on this thread, on connections that are opened from now on.
 pub fn note() {

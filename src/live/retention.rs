@@ -1,0 +1,52 @@
+//! Lets the log be as long as the settings say, and no longer: a little at a time, by whichever
+//! server comes to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::app::App;
+use crate::db::retention;
+use crate::error::Result;
+
+/// How often it looks for what is too old.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// How many events it drops at once.
+const MOST: i64 = 1_000;
+
+/// How long it lets others work in between.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs until the server shuts down.
+pub async fn run(app: Arc<App>) {
+    let Some(keep) = app.settings.event_retention.0 else {
+        return;
+    };
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = app.shutdown.cancelled() => return,
+        }
+        if let Err(error) = drop_old(&app, keep).await {
+            tracing::warn!(?error, "old events could not be dropped");
+        }
+    }
+}
+
+async fn drop_old(app: &App, keep: TimeDelta) -> Result<()> {
+    while !app.shutdown.is_cancelled() {
+        let mut conn = app.conn().await?;
+        let time = app.clock.now() - keep;
+        if retention::drop_before(&mut conn, time, MOST).await? == 0 {
+            break;
+        }
+        drop(conn);
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}

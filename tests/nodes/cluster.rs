@@ -147,7 +147,7 @@ async fn known(address: SocketAddr) -> &'static Server {
         http: first.http.clone(),
         root_key: first.root_key.clone(),
         database_url: first.database_url.clone(),
-        postgres: None,
+        _postgres: None,
     }))
 }
 

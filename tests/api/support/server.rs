@@ -34,7 +34,7 @@ pub struct Server {
     /// Where its database is.
     pub database_url: String,
     /// Kept, since it ends with this.
-    _postgres: Option<Postgres>,
+    pub _postgres: Option<Postgres>,
 }
 
 impl Server {

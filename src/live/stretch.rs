@@ -175,7 +175,7 @@ fn in_order(
     told.sort_by_key(|(xid, what)| (what.thread(), what.place(), *xid));
     // An event comes no earlier than those before it in its thread, whichever transaction got
     // its number first; a move no earlier than what was seen.
-    let mut turns: Vec<(i64, ThreadId, (i64, bool), i64, Happening)> = Vec::new();
+    let mut turns: Vec<(i64, i64, Happening)> = Vec::new();
     let (mut thread, mut newest) = (None, 0);
     for (xid, what) in told {
         if thread.replace(what.thread()) != Some(what.thread()) {
@@ -185,13 +185,13 @@ fn in_order(
         if matches!(what, Happening::Event(_)) {
             newest = turn;
         }
-        turns.push((turn, what.thread(), what.place(), xid, what));
+        turns.push((turn, xid, what));
     }
-    turns.sort_by_key(|(turn, thread, place, xid, _)| (*turn, *thread, *place, *xid));
+    turns.sort_by_key(|(turn, xid, what)| (*turn, what.thread(), what.place(), *xid));
     // Behind each entry everything is told but for the transactions of those that follow.
     let mut bound = end;
     let mut bounds: Vec<i64> = Vec::with_capacity(turns.len());
-    for (_, _, _, xid, _) in turns.iter().rev() {
+    for (_, xid, _) in turns.iter().rev() {
         bounds.push(bound);
         bound = bound.min(*xid);
     }
@@ -207,6 +207,6 @@ fn in_order(
     let cursors: Vec<Arc<str>> = cursors.collect();
     let entries = turns.into_iter().zip(cursors);
     entries
-        .map(|((_, _, _, xid, what), cursor)| Entry { what, xid, cursor })
+        .map(|((_, xid, what), cursor)| Entry { what, xid, cursor })
         .collect()
 }

@@ -107,10 +107,10 @@ WHERE CASE u WHEN 1 THEN p.t % 400 = 1 WHEN 2 THEN p.t % 200 = 1 WHEN 3 THEN p.t
 
 -- Most have seen most of it; agents have looked into threads in which they do not take part.
 INSERT INTO watermarks (thread_id, user_id, organization_id, kind, place_at, place_seq, moved_at, xid, public_moved_at, public_xid)
-SELECT p.thread_id, p.user_id, p.organization_id, k.kind, pg_temp.at(980000), 980000, timestamptz '2026-01-01', 3, timestamptz '2026-01-01', 3
+SELECT p.thread_id, p.user_id, p.organization_id, k.kind, pg_temp.at(980000), 980000, timestamptz '2026-01-01', 3 + (hashtext(p.thread_id::text) & 511), timestamptz '2026-01-01', 3 + (hashtext(p.thread_id::text) & 511)
 FROM participants p, (VALUES ('SEEN'), ('DELIVERED')) AS k (kind) WHERE hashtext(p.thread_id::text || p.user_id) % 3 <> 0
 UNION ALL
-SELECT p.id, pg_temp.made(2, 1), p.organization_id, 'SEEN', pg_temp.at(1000000), 1000000, timestamptz '2026-01-01', 3, timestamptz '2026-01-01', 3
+SELECT p.id, pg_temp.made(2, 1), p.organization_id, 'SEEN', pg_temp.at(1000000), 1000000, timestamptz '2026-01-01', 3 + (hashtext(p.id::text) & 511), timestamptz '2026-01-01', 3 + (hashtext(p.id::text) & 511)
 FROM plan p WHERE p.access <> 'PARTICIPANTS' AND p.t % 400 <> 1 AND p.t % 4 <> 0;
 
 -- Everybody has hidden something.

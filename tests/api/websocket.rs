@@ -289,6 +289,7 @@ async fn a_completed_operation_says_no_more_and_its_id_may_be_used_again() {
     socket
         .subscribe("1", THREAD_EVENTS, json!({ "id": thread }))
         .await;
+    assert!(socket.heard_by_now().await.is_empty());
     for number in 0..3 {
         tenant.backend.say(&thread, &number.to_string()).await;
         let body = &socket.hear().await["payload"]["data"]["threadEvents"]["message"]["body"];

@@ -159,7 +159,7 @@ impl Default for Metrics {
             bus_delay: seconds(
                 &mut to,
                 "bus_delay",
-                "Time from an event's publication to its arrival over the bus",
+                "Time from when an event happened to its arrival over the bus, the commit included; by the clocks of two nodes if another one wrote it",
                 0.000_05,
             ),
             queries: labelled(&operations, "kind", "query"),
@@ -235,7 +235,7 @@ impl Metrics {
         self.slow_to_log.inc();
     }
 
-    /// An event arrived over the bus, so long after it was published.
+    /// An event arrived over the bus, so long after it happened.
     pub fn bus_delayed(&self, by: Duration) {
         self.bus_delay.observe(by.as_secs_f64());
     }

@@ -190,6 +190,10 @@ impl Feed {
         if event.seq <= self.position().seq {
             return Ok(());
         }
+        let since = self.app.clock.now() - event.occurred_at;
+        self.app
+            .metrics
+            .bus_delayed(since.to_std().unwrap_or_default());
         self.early.insert(event.seq, event);
         while let Some(event) = self.early.remove(&(self.position().seq + 1)) {
             self.replay.tell(event).await?;

@@ -39,6 +39,11 @@ async fn graphql_ws_follows_a_thread_through_a_cut() {
 }
 
 #[tokio::test]
+async fn graphql_sse_follows_a_thread_and_reads_answers() {
+    passes("graphql-sse.mjs").await;
+}
+
+#[tokio::test]
 async fn apollo_persists_batches_and_follows_a_thread_through_a_cut() {
     passes("apollo.mjs").await;
 }

@@ -12,7 +12,6 @@ const connect = (options) => createClient({
   webSocketImpl: CutSocket,
   retryAttempts: 0,
   // One socket for operations that follow each other.
-  lazyCloseTimeout: 5000,
   connectionParams: { Authorization: authorization },
   ...options,
 });

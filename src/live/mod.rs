@@ -25,6 +25,8 @@ pub mod nats;
 
 pub mod cursor;
 
+pub mod payload;
+
 pub mod replay;
 
 pub mod feed;

@@ -15,6 +15,7 @@ use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, ThreadId, UserId};
 use crate::live::cursor::encode_snapshot;
+use crate::live::payload::Payloads;
 use crate::live::stretch::{Entry, Happening, Reader, Stretch};
 use crate::live::viewer::telling::{What, told};
 
@@ -27,6 +28,8 @@ pub struct Occurrence {
     pub cursor: Arc<str>,
     /// When it happened.
     pub at: DateTime<Utc>,
+    /// What it becomes for those who are told the same; none: it was read for him alone.
+    pub payloads: Option<Arc<Payloads>>,
 }
 
 /// A part of what a viewer missed.
@@ -87,7 +90,7 @@ impl Replay {
             .arrange(&mut conn, reading, |_, _| None, wanted)
             .await?;
         drop(conn);
-        let occurrences = self.tell(&viewer, &stretch);
+        let occurrences = self.tell(&viewer, &stretch, |_| None);
         self.reader.advance(&stretch);
         Ok(Missed {
             occurrences,
@@ -106,7 +109,8 @@ impl Replay {
             return None;
         }
         let viewer = self.viewer.get();
-        let occurrences = self.tell(&viewer, stretch);
+        let payloads = |entry: &Entry| Some(Arc::clone(&entry.payloads));
+        let occurrences = self.tell(&viewer, stretch, payloads);
         self.reader.advance(stretch);
         Some(occurrences)
     }
@@ -120,6 +124,7 @@ impl Replay {
             what: What::Resync(reason),
             cursor,
             at: self.app.clock.now(),
+            payloads: None,
         };
         Missed {
             occurrences: vec![resync],
@@ -168,7 +173,12 @@ impl Replay {
     }
 
     /// What the viewer is told of a stretch, without what he has been told.
-    fn tell(&mut self, viewer: &Viewer, stretch: &Stretch) -> Vec<Occurrence> {
+    fn tell(
+        &mut self,
+        viewer: &Viewer,
+        stretch: &Stretch,
+        payloads: impl Fn(&Entry) -> Option<Arc<Payloads>>,
+    ) -> Vec<Occurrence> {
         let mut occurrences = Vec::new();
         for entry in &stretch.entries {
             if self.reader.has_told(entry) {
@@ -191,6 +201,7 @@ impl Replay {
                     what,
                     cursor: Arc::clone(&entry.cursor),
                     at: time(entry),
+                    payloads: payloads(entry),
                 });
             }
         }

@@ -26,6 +26,24 @@ pub enum What {
     Resync(&'static str),
 }
 
+impl What {
+    /// The proof that the viewer may know it, where it tells of a thread that he sees.
+    pub fn access_mut(&mut self) -> Option<&mut ThreadAccess> {
+        match self {
+            Self::Event(_, access) | Self::Moved(.., access) => Some(access),
+            Self::Lost(_) | Self::Resync(_) => None,
+        }
+    }
+
+    /// Whether it is told to him as one of the staff; none: it tells of no thread that he sees.
+    pub fn is_for_staff(&self) -> Option<bool> {
+        match self {
+            Self::Event(_, access) | Self::Moved(.., access) => Some(access.is_staff()),
+            Self::Lost(_) | Self::Resync(_) => None,
+        }
+    }
+}
+
 /// What a viewer is told of an entry, by what is known of its thread.
 pub fn told(viewer: &Viewer, facts: &Facts, entry: &Entry) -> Option<What> {
     match &entry.what {

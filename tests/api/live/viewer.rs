@@ -6,6 +6,8 @@ mod place;
 
 mod retention;
 
+mod sharing;
+
 mod sight;
 
 use std::collections::{HashMap, HashSet};

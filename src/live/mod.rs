@@ -33,6 +33,8 @@ pub mod feed;
 
 pub mod stretch;
 
+pub mod passing;
+
 pub mod tail;
 
 pub mod viewer;

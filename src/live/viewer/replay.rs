@@ -15,6 +15,7 @@ use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, ThreadId, UserId};
 use crate::live::cursor::encode_snapshot;
+use crate::live::passing::Passing;
 use crate::live::payload::Payloads;
 use crate::live::stretch::{Entry, Happening, Reader, Stretch};
 use crate::live::viewer::telling::{What, told};
@@ -115,6 +116,32 @@ impl Replay {
         Some(occurrences)
     }
 
+    /// Takes what passes without a trace in the log; none: the viewer is not as far, so it is not
+    /// known whether his rights have changed, and he must read for himself.
+    pub fn take_passing(&self, passing: &Passing) -> Option<Vec<Occurrence>> {
+        let position = self.reader.position();
+        if !position.includes(&passing.position) {
+            return None;
+        }
+        // Whoever has read for himself may stand elsewhere, and shares no cursor with others.
+        let is_along = position == &passing.position;
+        let cursor = if is_along {
+            Arc::clone(&passing.cursor)
+        } else {
+            encode_snapshot(position).into()
+        };
+        let viewer = self.viewer.get();
+        let told = passing.changes.iter().filter_map(|(change, payloads)| {
+            Some(Occurrence {
+                what: passing.told(&viewer, change)?,
+                cursor: Arc::clone(&cursor),
+                at: passing.at,
+                payloads: is_along.then(|| Arc::clone(payloads)),
+            })
+        });
+        Some(told.collect())
+    }
+
     /// Gives up the position for another one.
     pub fn resync(&mut self, position: Snapshot, reason: &'static str) -> Missed {
         let cursor = encode_snapshot(&position).into();
@@ -194,7 +221,7 @@ impl Replay {
                     self.lost.remove(&event.thread_id);
                     true
                 }
-                What::Moved(..) | What::Resync(_) => true,
+                What::Moved(..) | What::Typing(..) | What::Presence(..) | What::Resync(_) => true,
             };
             if new {
                 occurrences.push(Occurrence {

@@ -2,6 +2,8 @@
 
 mod order;
 
+mod passing;
+
 mod place;
 
 mod retention;

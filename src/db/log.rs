@@ -276,12 +276,13 @@ async fn facts(
 /// The events that have become visible since, ordered by their transactions. Each part reads an
 /// index from its place on.
 async fn events_since(conn: &mut Conn, since: &Snapshot, scope: Scope<'_>) -> Result<Vec<Logged>> {
-    let own = |tenant: &str| parts(EVENT, "events", tenant, "xid");
+    let own = |tenant| parts(EVENT, "events", (tenant, "xid"), "true");
     let statement = match scope {
-        Scope::Everywhere => one_after_another(EVENT, &own("true"), "xid"),
+        Scope::Everywhere => one_after_another(EVENT, &own(None), "xid"),
         Scope::Within(_) => {
-            let away = "former_organization_id = o.id AND organization_id <> o.id";
-            let parts = format!("{} UNION ALL {}", own("organization_id = o.id"), own(away));
+            let former = (Some("former_organization_id"), "xid");
+            let away = parts(EVENT, "events", former, "organization_id <> o.id");
+            let parts = format!("{} UNION ALL {away}", own(Some("organization_id")));
             in_each_tenant(EVENT, &parts, "xid")
         }
     };
@@ -295,20 +296,20 @@ async fn events_since(conn: &mut Conn, since: &Snapshot, scope: Scope<'_>) -> Re
 /// The watermarks that have moved since, ordered by the transactions. One that went last over
 /// private notes alone is found twice: for the staff, and for the others by its move before.
 async fn moves_since(conn: &mut Conn, since: &Snapshot, scope: Scope<'_>) -> Result<Vec<Moved>> {
-    let tenant = match scope {
-        Scope::Everywhere => "true",
-        Scope::Within(_) => "organization_id = o.id",
+    let (tenant, inside) = match scope {
+        Scope::Everywhere => (None, "true"),
+        Scope::Within(_) => (Some("organization_id"), "organization_id = o.id"),
     };
     let columns =
         |xid: &str, public: bool| format!("{MARK}, {xid} AS told_xid, {public} AS public");
-    let latest = parts(&columns("xid", false), "watermarks", tenant, "xid");
-    let apart = format!("{tenant} AND public_xid <> xid");
-    let public = parts(
-        &columns("public_xid", true),
-        "watermarks",
-        &apart,
-        "public_xid",
+    let latest = columns("xid", false);
+    let latest = parts(&latest, "watermarks", (tenant, "xid"), "true");
+    // Of these there are few: their index knows no tenants.
+    let (public, apart) = (
+        columns("public_xid", true),
+        format!("{inside} AND public_xid <> xid"),
     );
+    let public = parts(&public, "watermarks", (None, "public_xid"), &apart);
     let parts = format!("{latest} UNION ALL {public}");
     let columns = format!("{MARK}, told_xid, public");
     let statement = match scope {
@@ -318,15 +319,35 @@ async fn moves_since(conn: &mut Conn, since: &Snapshot, scope: Scope<'_>) -> Res
     bound(since, scope, &statement, conn).await
 }
 
-/// What transactions did that were running at the position, and what later ones did.
-fn parts(columns: &str, table: &str, condition: &str, xid: &str) -> String {
-    let part = |untold: &str| {
+/// What transactions did that were running at the position, and what later ones did; of all
+/// tenants, or of the one that a column names.
+fn parts(
+    columns: &str,
+    table: &str,
+    (tenant, xid): (Option<&str>, &str),
+    condition: &str,
+) -> String {
+    let (running, later, order) = match tenant {
+        None => (
+            format!("{xid} = ANY ($2)"),
+            format!("{xid} >= $1"),
+            xid.to_owned(),
+        ),
+        // As a range, not as an equality: else the index by transactions alone would have the
+        // right order, too, in which the rows of all the other tenants stand between.
+        Some(tenant) => (
+            format!("{tenant} = o.id AND {xid} = ANY ($2)"),
+            format!("({tenant}, {xid}) >= (o.id, $1) AND {tenant} <= o.id"),
+            format!("{tenant}, {xid}"),
+        ),
+    };
+    let part = |untold: String| {
         format!(
-            "(SELECT {columns} FROM {table} WHERE {condition} AND {xid} {untold}
-              ORDER BY {xid} FETCH FIRST ($3) ROWS WITH TIES)"
+            "(SELECT {columns} FROM {table} WHERE {untold} AND {condition}
+              ORDER BY {order} FETCH FIRST ($3) ROWS WITH TIES)"
         )
     };
-    format!("{} UNION ALL {}", part("= ANY ($2)"), part(">= $1"))
+    format!("{} UNION ALL {}", part(running), part(later))
 }
 
 fn one_after_another(columns: &str, parts: &str, xid: &str) -> String {

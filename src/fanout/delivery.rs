@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::auth;
 use crate::db::access::ThreadAccess;
 use crate::db::events;
 use crate::error::{Error, Result};
-use crate::fanout::group::{Group, Late, Member};
+use crate::fanout::group::{Group, Late, Member, News};
 use crate::fanout::outbox::Body;
 use crate::fanout::run::{Executed, Recipient, Run};
 use crate::fanout::seat::{Admitted, Seat};
@@ -32,6 +32,54 @@ const ATTEMPTS: u32 = 6;
 /// How long a group keeps ready for use what executes its document.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How many occurrences go out together at most.
+const MOST_TOGETHER: usize = 64;
+
+/// How long a group rests after it has told its members, for each of them: about what it takes to
+/// write to them. What comes meanwhile is written together, at a fraction of the cost.
+const REST: Duration = Duration::from_micros(8);
+
+/// How long it rests at most.
+const LONGEST_REST: Duration = Duration::from_millis(40);
+
+/// A rest that is shorter is none: there is nothing to gain.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+
+/// What is to go out together.
+struct Batch {
+    news: Vec<News>,
+    /// What each has become; nothing, if nobody was there for whom it is news.
+    bodies: Vec<Option<Body>>,
+    not_before: Instant,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            news: Vec::new(),
+            bodies: Vec::new(),
+            not_before: Instant::now(),
+        }
+    }
+}
+
+impl Batch {
+    fn take(&mut self) -> (Vec<News>, Vec<Option<Body>>) {
+        (
+            std::mem::take(&mut self.news),
+            std::mem::take(&mut self.bodies),
+        )
+    }
+
+    /// Says how many have just been told.
+    fn rest_after(&mut self, members: usize) {
+        let rest = REST * u32::try_from(members).unwrap_or(u32::MAX);
+        if rest >= SHORTEST_REST {
+            self.not_before = Instant::now() + rest.min(LONGEST_REST);
+        }
+    }
+}
+
 /// What an event has become for one recipient, or for all of them.
 pub(in crate::fanout) struct Made {
     pub body: Body,
@@ -43,10 +91,12 @@ impl Group {
     /// Tells everything that happens to the thread, until it is deleted.
     pub(in crate::fanout) async fn deliver_all(self: Arc<Self>, mut feed: Feed) {
         let mut runs = Vec::new();
-        loop {
-            // What is ready for use takes memory: not while nothing happens.
+        let mut batch = Batch::default();
+        let mut ended = false;
+        while !ended {
             let step = {
                 let mut next = pin!(feed.next());
+                // What is ready for use takes memory: not while nothing happens.
                 match timeout(IDLE, &mut next).await {
                     Ok(step) => step,
                     Err(_) => {
@@ -56,71 +106,97 @@ impl Group {
                     }
                 }
             };
-            let Some(step) = step else {
-                break;
-            };
-            match step {
-                Step::Prove(whose) => {
-                    self.shared.forget();
-                    self.prove(&whose).await;
-                }
-                Step::Tell(occurrence, position) => {
-                    self.deliver(&mut runs, &occurrence, position).await;
-                }
+            sleep_until(batch.not_before).await;
+            ended = self.take(&mut runs, &mut batch, step).await;
+            // All that has come meanwhile goes out together.
+            while !ended && batch.news.len() < MOST_TOGETHER {
+                let Some(step) = feed.take_ready() else {
+                    break;
+                };
+                ended = self.take(&mut runs, &mut batch, Some(step)).await;
             }
+            self.flush(&mut batch);
         }
         self.end();
         self.dismiss(&Body::Complete);
     }
 
-    /// Tells one thing.
-    async fn deliver(
+    /// Takes the next step; answers whether it was the last one.
+    async fn take(
         self: &Arc<Self>,
         runs: &mut Vec<Run>,
-        occurrence: &Occurrence,
-        position: Position,
-    ) {
-        let made = match self.anyone(occurrence, position) {
-            Some(member) => {
-                if runs.is_empty() {
-                    runs.push(self.begin(&member.seat, &member.recipient));
-                }
-                let made = make(&mut runs[0], occurrence, &member.recipient).await;
-                if made.body.is_last() {
-                    return self.dismiss(&made.body);
-                }
-                if made.personal {
-                    self.app().metrics.executed_for_one();
-                    return self
-                        .deliver_each(runs, (occurrence, position), member, made)
-                        .await;
-                }
-                self.app().metrics.executed_for_all();
-                self.shared.keep(occurrence, position, &made.body);
-                Some(made.body)
+        batch: &mut Batch,
+        step: Option<Step>,
+    ) -> bool {
+        match step {
+            None => return true,
+            Some(Step::Prove(whose)) => {
+                self.flush(batch);
+                self.shared.forget();
+                self.prove(&whose).await;
             }
-            None => None,
+            Some(Step::Tell(occurrence, position)) => {
+                self.deliver(runs, batch, (occurrence, position)).await;
+            }
+        }
+        false
+    }
+
+    /// Makes one thing that is to be told, and tells it if it is not the same for all.
+    async fn deliver(self: &Arc<Self>, runs: &mut Vec<Run>, batch: &mut Batch, news: News) {
+        let Some(member) = self.anyone(&news.0, news.1) else {
+            batch.bodies.push(None);
+            batch.news.push(news);
+            return;
         };
-        // Whoever joined since is told the same; if nobody was there, nobody has joined who
-        // needs it, or it is made for him.
-        match self.tell((occurrence, position), |_| made.as_ref()) {
-            Ok(late) => self.catch_up_all(late, occurrence),
-            Err(missing) => {
-                for member in missing {
-                    self.detach(&member, occurrence);
+        if runs.is_empty() {
+            runs.push(self.begin(&member.seat, &member.recipient));
+        }
+        let made = make(&mut runs[0], &news.0, &member.recipient).await;
+        if made.body.is_last() {
+            self.flush(batch);
+            return self.dismiss(&made.body);
+        }
+        if made.personal {
+            self.flush(batch);
+            self.app().metrics.executed_for_one();
+            return self.deliver_each(runs, news, member, made).await;
+        }
+        self.app().metrics.executed_for_all();
+        self.shared.keep(&news.0, news.1, &made.body);
+        batch.bodies.push(Some(made.body));
+        batch.news.push(news);
+    }
+
+    /// Tells what is the same for all.
+    fn flush(self: &Arc<Self>, batch: &mut Batch) {
+        let (news, bodies) = batch.take();
+        let Some((last, _)) = news.last() else {
+            return;
+        };
+        let body = |index: usize, _: &Member| bodies[index].as_ref();
+        match self.tell(&news, body) {
+            Ok(late) => self.catch_up_all(late, &last.access),
+            // Nobody was there who needed it when it was to be made, but somebody has joined.
+            Err(joined) => {
+                for member in joined {
+                    if let Some(late) = self.release(&member) {
+                        self.catch_up_apart(late, &last.access);
+                    }
                 }
-                if let Ok(late) = self.tell((occurrence, position), |_| None) {
-                    self.catch_up_all(late, occurrence);
+                if let Ok(late) = self.tell(&news, body) {
+                    self.catch_up_all(late, &last.access);
                 }
             }
         }
+        batch.rest_after(self.size());
     }
 
     /// Tells each member what is for him alone.
     async fn deliver_each(
         self: &Arc<Self>,
         runs: &mut Vec<Run>,
-        (occurrence, position): (&Occurrence, Position),
+        news: News,
         first: Member,
         made: Made,
     ) {
@@ -129,18 +205,17 @@ impl Group {
         }
         let mut bodies = HashMap::from([(first.seat.number, made.body)]);
         let mut missing = self.members(|member| {
-            member.seat.number != first.seat.number && member.wants(occurrence, position)
+            member.seat.number != first.seat.number && member.wants(&news.0, news.1)
         });
+        let news = [news];
+        let occurrence = &news[0].0;
         loop {
             for _ in &missing {
                 self.app().metrics.executed_for_one();
             }
             bodies.extend(make_each(runs, occurrence, &missing).await);
-            let told = self.tell((occurrence, position), |member| {
-                bodies.get(&member.seat.number)
-            });
-            match told {
-                Ok(late) => return self.catch_up_all(late, occurrence),
+            match self.tell(&news, |_, member| bodies.get(&member.seat.number)) {
+                Ok(late) => return self.catch_up_all(late, &occurrence.access),
                 // These have joined meanwhile.
                 Err(joined) => missing = joined,
             }
@@ -158,16 +233,10 @@ impl Group {
     }
 
     /// Lets those for whom there was no room read the log at their own pace.
-    fn catch_up_all(self: &Arc<Self>, late: Vec<Late>, occurrence: &Occurrence) {
+    fn catch_up_all(self: &Arc<Self>, late: Vec<Late>, access: &ThreadAccess) {
         for late in late {
             self.app().metrics.slow_reader_to_log();
-            self.catch_up_apart(late, &occurrence.access);
-        }
-    }
-
-    fn detach(self: &Arc<Self>, member: &Member, occurrence: &Occurrence) {
-        if let Some(late) = self.release(member) {
-            self.catch_up_apart(late, &occurrence.access);
+            self.catch_up_apart(late, access);
         }
     }
 

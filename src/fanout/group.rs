@@ -82,6 +82,9 @@ impl Member {
     }
 }
 
+/// An occurrence, and the position behind it.
+pub(in crate::fanout) type News = (Occurrence, Position);
+
 /// A member for whose connection there was no room.
 pub(in crate::fanout) struct Late {
     pub member: Member,
@@ -216,52 +219,67 @@ impl Group {
             .cloned()
     }
 
-    /// Gives each member for whom an occurrence is news what there is for him; then all have been
-    /// told everything up to the position. Answers those for whom there was no room: they are no
-    /// members any more. If there is nothing for somebody, nobody is given anything, and those are
-    /// the error.
+    /// Gives each member what there is for him of these occurrences, which are news to him; then
+    /// all have been told everything up to the last position. Answers those for whom there was no
+    /// room: they are no members any more. If there is nothing for somebody, nobody is given
+    /// anything, and those are the error.
     pub fn tell<'a>(
         self: &Arc<Self>,
-        (occurrence, position): (&Occurrence, Position),
-        body: impl Fn(&Member) -> Option<&'a Body>,
+        news: &[News],
+        body: impl Fn(usize, &Member) -> Option<&'a Body>,
     ) -> Result<Vec<Late>, Vec<Member>> {
         let mut state = self.state();
-        let news = |member: &&Member| member.wants(occurrence, position);
-        let without = |member: &&Member| body(member).is_none();
-        let members = state.members.values().filter(news);
-        let missing: Vec<Member> = members.filter(without).cloned().collect();
+        let wants = |member: &Member, index: usize| {
+            let (occurrence, position) = &news[index];
+            member.wants(occurrence, *position)
+        };
+        let lacks = |member: &&Member| {
+            let mut wanted = (0..news.len()).filter(|index| wants(member, *index));
+            wanted.any(|index| body(index, member).is_none())
+        };
+        let missing: Vec<Member> = state.members.values().filter(lacks).cloned().collect();
         if !missing.is_empty() {
             return Err(missing);
         }
-        let before = state.head.unwrap_or(position);
+        let Some((_, last)) = news.last() else {
+            return Ok(Vec::new());
+        };
+        let before = state.head.unwrap_or(*last);
         let (mut full, mut told) = (Vec::new(), 0);
         state.members.retain(|_, member| {
-            let body = body(member).filter(|_| member.wants(occurrence, position));
-            match body.map(|body| member.seat.push(body)) {
-                None => true,
-                Some(Pushed::Queued) => {
-                    told += 1;
-                    true
+            let mut at = before.or_later(member.from);
+            for (index, (_, position)) in news.iter().enumerate() {
+                let body = body(index, member).filter(|_| wants(member, index));
+                match body.map(|body| member.seat.push(body)) {
+                    None => {}
+                    Some(Pushed::Queued) => told += 1,
+                    Some(Pushed::Full) => {
+                        full.push((member.clone(), at));
+                        return false;
+                    }
+                    Some(Pushed::Ended) => return false,
                 }
-                Some(Pushed::Full) => {
-                    full.push(member.clone());
-                    false
-                }
-                Some(Pushed::Ended) => false,
+                at = at.or_later(*position);
             }
+            true
         });
-        state.head = Some(position);
-        let late = |member: Member| {
+        state.head = Some(*last);
+        let late = |(member, at): (Member, Position)| {
             state.joining += 1;
             Late {
-                at: before.or_later(member.from),
                 member,
+                at,
                 joining: Joining(Arc::clone(self)),
             }
         };
         let late = full.into_iter().map(late).collect();
         self.app().metrics.delivered(told);
         Ok(late)
+    }
+
+    /// How many members there are.
+    pub fn size(&self) -> usize {
+        self.state().members.len()
     }
 
     /// Ends the membership of somebody who goes on reading the log by himself.

@@ -89,6 +89,7 @@ impl Asking {
 
     /// The same for a subscription that is told what comes from here.
     pub fn fed(self, occurrences: mpsc::Receiver<Told>) -> Self {
+        self.rounds.hurry();
         Self {
             source: Source::Fed(Mutex::new(Some(occurrences))),
             ..self

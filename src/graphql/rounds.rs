@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Rounds(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Whether an answer soon is worth more than a look-up less.
+    hurries: AtomicBool,
     /// Told when something of the state has ended, or a round begins.
     told: Notify,
 }
@@ -42,6 +45,11 @@ impl State {
 pub struct Loading(Rounds);
 
 impl Rounds {
+    /// From now on rounds begin as soon as they may, which now and then makes two of one.
+    pub fn hurry(&self) {
+        self.0.hurries.store(true, Ordering::Relaxed);
+    }
+
     /// A look-up begins.
     pub fn begin(&self) -> Loading {
         self.change(|state| state.loading += 1);
@@ -85,10 +93,17 @@ impl Rounds {
                 continue;
             }
             // Whoever got an answer just now is about to go on with it.
+            let settled = async {
+                if self.0.hurries.load(Ordering::Relaxed) {
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(settle).await;
+                }
+            };
             tokio::select! {
                 biased;
                 () = told => continue,
-                () = tokio::time::sleep(settle) => {}
+                () = settled => {}
             }
             let begins = self.change(|state| {
                 let begins = state.begun == joined && state.is_idle();

@@ -56,8 +56,9 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
         // Somebody has opened the address in a browser.
         return Redirect::temporary("/graphiql").into_response();
     }
-    let streamed = sse::is_wanted(&headers);
-    let accept = Accept::of(&headers).or(streamed.then_some(Accept::Json));
+    let streams = sse::is_wanted(&headers);
+    let plain = Accept::of(&headers);
+    let accept = plain.or(streams.then_some(Accept::Json));
     let Some(accept) = accept else {
         return refusal(
             StatusCode::NOT_ACCEPTABLE,
@@ -73,11 +74,15 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
     match asked {
         Ok(Asked::One(params)) => {
             let operation = Operation::parse(server, params);
+            // Who takes both wants a stream for what goes on, and a plain answer else.
+            let follows = operation
+                .as_ref()
+                .is_ok_and(|operation| operation.kind == OperationType::Subscription);
+            let streamed = streams && (follows || plain.is_none());
             let by_get = parts.method == Method::GET;
             if by_get
                 && operation.as_ref().is_ok_and(|operation| {
-                    let follows = operation.kind == OperationType::Subscription && streamed;
-                    operation.kind != OperationType::Query && !follows
+                    operation.kind != OperationType::Query && !(follows && streamed)
                 })
             {
                 return method_not_allowed("POST", "only queries go by GET");

@@ -188,6 +188,11 @@ impl Listener {
     pub async fn recv(&mut self) -> Result<Signal, Lagged> {
         self.mailbox.take().await
     }
+
+    /// The next signal if there is one of which this is true.
+    pub fn recv_if(&mut self, wanted: impl FnOnce(&Signal) -> bool) -> Option<Signal> {
+        self.mailbox.take_if(wanted)
+    }
 }
 
 impl Drop for Listener {

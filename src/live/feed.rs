@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
@@ -97,6 +98,28 @@ impl Feed {
                     self.recover().await;
                 }
             }
+        }
+    }
+
+    /// What is to be done next, if neither a signal nor the database has to be waited for.
+    pub fn take_ready(&mut self) -> Option<Step> {
+        loop {
+            if let Some(step) = self.replay.take_step() {
+                return Some(step);
+            }
+            if self.behind || !self.early.is_empty() || self.replay.has_ended() {
+                return None;
+            }
+            let newest = self.position().seq;
+            let in_turn = |signal: &Signal| match signal {
+                Signal::Event(event) => event.seq <= newest + 1 && !Replay::asks(&event.fact),
+                _ => false,
+            };
+            let Signal::Event(event) = self.listener.recv_if(in_turn)? else {
+                return None;
+            };
+            // In its turn, and without a question, it is told at once.
+            self.receive(event).now_or_never()?.ok()?;
         }
     }
 

@@ -71,6 +71,15 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Takes the next letter if there is one of which this is true.
+    pub fn take_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+        let mut inside = self.inside.lock().expect("no holder of this lock panics");
+        if inside.lagged || !inside.waiting.front().is_some_and(wanted) {
+            return None;
+        }
+        inside.waiting.pop_front()
+    }
+
     /// Takes the next letter if there is one.
     pub fn try_take(&self) -> Option<Result<T, Lagged>> {
         let mut inside = self.inside.lock().expect("no holder of this lock panics");

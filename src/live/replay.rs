@@ -255,6 +255,11 @@ impl Replay {
         Ok(())
     }
 
+    /// Whether the database must be asked before such an event is told.
+    pub fn asks(fact: &Fact) -> bool {
+        matches!(fact, Fact::ParticipantRemoved(_) | Fact::ThreadUpdated)
+    }
+
     /// Reads the thread's row anew: who sees it may have changed.
     async fn read_thread(&mut self) -> Result<()> {
         let mut conn = self.app.conn().await?;

@@ -1,6 +1,7 @@
 //! One connection: its greeting, its operations, its pings, its end.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use axum::extract::ws::{Message, WebSocket};
 use futures_util::SinkExt;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::auth::{self, Credential, Present};
 use crate::error::Error;
@@ -42,8 +43,15 @@ const STALLED: Duration = Duration::from_secs(1);
 /// An operation that is running. Dropped, it ends.
 struct Running {
     lane: Arc<Lane>,
-    task: AbortHandle,
-    _membership: Option<Membership>,
+    work: Work,
+}
+
+/// What works for an operation.
+enum Work {
+    /// A query or mutation.
+    Task(AbortHandle),
+    /// A subscription, which ends when this is dropped.
+    Subscription(#[expect(dead_code, reason = "held, not used")] Membership),
 }
 
 struct Socket {
@@ -60,6 +68,7 @@ struct Socket {
     outbox: Arc<Outbox>,
     init_deadline: Option<Instant>,
     expires: Option<Instant>,
+    next_ping: Instant,
     pong_due: bool,
     counted: Counted,
     _open: Held,
@@ -73,6 +82,7 @@ pub async fn run(
     counted: Counted,
 ) {
     let open = server.app.metrics.socket();
+    let every = server.app.settings.ping_interval();
     let init_deadline = Instant::now() + server.app.settings.init_timeout();
     let mut socket = Socket {
         server,
@@ -85,6 +95,7 @@ pub async fn run(
         outbox: Arc::default(),
         init_deadline: Some(init_deadline),
         expires: None,
+        next_ping: Instant::now() + every,
         pong_due: false,
         counted,
         _open: open,
@@ -128,29 +139,26 @@ async fn close(stream: &mut WebSocket, closing: &Closing) {
 impl Socket {
     /// Reads and writes; answers why to close, or nothing if the client has gone.
     async fn serve(&mut self) -> Option<Closing> {
-        let every = self.server.app.settings.ping_interval();
-        let mut pings = interval_at(Instant::now() + every, every);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let shutdown = self.server.app.shutdown.clone();
+        // Both are made once: each costs a lock that all sockets share, too much for every frame.
+        let mut shutdown = pin!(self.server.app.shutdown.clone().cancelled_owned());
+        let mut timer = pin!(sleep_until(self.next_ping));
         loop {
-            let alarm = [self.init_deadline, self.expires]
-                .into_iter()
-                .flatten()
-                .min();
+            let due = self.due();
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
             let step = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => Err(Some(Closing::going_away())),
-                () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
-                    Err(Some(self.alarm()))
-                }
-                _ = pings.tick() => self.ping().await,
+                () = &mut shutdown => Err(Some(Closing::going_away())),
+                () = &mut timer => self.ring().await,
                 started = started(&mut self.starting), if self.starting.is_some() => {
                     let () = started;
                     self.starting = None;
                     Ok(())
                 }
                 message = self.stream.recv(), if self.starting.is_none() => match message {
-                    Some(Ok(message)) => self.hear(message).await,
+                    // Boxed, since a socket that only listens should not hold room for it.
+                    Some(Ok(message)) => Box::pin(self.hear(message)).await,
                     _ => Err(None),
                 },
                 () = self.outbox.filled() => self.write().await,
@@ -166,6 +174,26 @@ impl Socket {
                 }
             }
         }
+    }
+
+    /// When there is something to do, whatever the client does.
+    fn due(&self) -> Instant {
+        let alarms = [self.init_deadline, self.expires].into_iter().flatten();
+        alarms.fold(self.next_ping, Instant::min)
+    }
+
+    /// Does what is due.
+    async fn ring(&mut self) -> Result<(), Option<Closing>> {
+        let now = Instant::now();
+        let alarms = [self.init_deadline, self.expires].into_iter().flatten();
+        if alarms.min().is_some_and(|at| at <= now) {
+            return Err(Some(self.alarm()));
+        }
+        if self.next_ping > now {
+            return Ok(());
+        }
+        self.next_ping = now + self.server.app.settings.ping_interval();
+        self.ping().await
     }
 
     fn alarm(&self) -> Closing {
@@ -210,7 +238,9 @@ impl Socket {
             Said::Complete { id } => {
                 if let Some(running) = self.running.remove(&*protocol::name(&id)) {
                     self.outbox.end(&running.lane);
-                    running.task.abort();
+                    if let Work::Task(task) = running.work {
+                        task.abort();
+                    }
                 }
                 Ok(())
             }
@@ -279,44 +309,39 @@ impl Socket {
         }
         let lane = Lane::new(name.clone());
         let (outbox, server) = (Arc::clone(&self.outbox), self.server.clone());
-        let mut membership = None;
-        let task = match Operation::parse(&server, params) {
+        let work = match Operation::parse(&server, params) {
             Err(answer) => {
                 let errors = Body::Errors(written_errors(&answer).into());
                 let lane = Arc::clone(&lane);
-                self.tasks.spawn(async move {
+                Work::Task(self.tasks.spawn(async move {
                     outbox.send(&lane, &errors).await;
-                })
+                }))
             }
             Ok(operation) if operation.kind == OperationType::Subscription => {
                 let (started, starting) = oneshot::channel();
                 self.starting = Some(starting);
                 let plan = operation.into_plan(&server.schema);
                 let (fanout, lane) = (&server.fanout, Arc::clone(&lane));
-                let (seat, member) = Seat::new(fanout, credential, outbox, lane);
-                membership = Some(member);
-                self.tasks.spawn(async move {
-                    let started = move || {
-                        // The socket may have gone.
-                        let _ = started.send(());
-                    };
-                    seat.take(plan, None, started).await;
-                })
+                let (seat, membership) = Seat::new(fanout, credential, outbox, lane);
+                let taking = Arc::clone(&seat);
+                let started = move || {
+                    // The socket may have gone.
+                    let _ = started.send(());
+                };
+                // Not a task of the socket: it would be kept as long as the subscription.
+                fanout.spawn(&seat, async move { taking.take(plan, None, started).await });
+                Work::Subscription(membership)
             }
             Ok(operation) => {
                 let lane = Arc::clone(&lane);
-                self.tasks.spawn(async move {
+                Work::Task(self.tasks.spawn(async move {
                     for body in execute(&server, &credential, operation).await {
                         outbox.send(&lane, &body).await;
                     }
-                })
+                }))
             }
         };
-        let running = Running {
-            lane,
-            task,
-            _membership: membership,
-        };
+        let running = Running { lane, work };
         self.running.insert(name, running);
         Ok(())
     }

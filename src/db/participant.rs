@@ -114,6 +114,46 @@ pub async fn parts(
         .await?)
 }
 
+/// The parts of these users, but of those in threads that are the same to all of these viewers
+/// (same tenant and access, same ones who take part, same ones who hide it) one alone.
+pub async fn one_of_each_kind(
+    conn: &mut Conn,
+    users: &[UserId],
+    viewers: &[UserId],
+) -> Result<Vec<(UserId, ThreadId)>> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<Part> = diesel::sql_query(
+        "SELECT DISTINCT ON (p.user_id, t.organization_id, t.access, kind.part, kind.hidden)
+           p.user_id, p.thread_id
+         FROM participants p
+         JOIN threads t ON t.id = p.thread_id
+         CROSS JOIN LATERAL (SELECT
+           ARRAY(SELECT user_id FROM participants
+             WHERE thread_id = t.id AND user_id = ANY ($2) ORDER BY user_id) AS part,
+           ARRAY(SELECT user_id FROM hidden_threads
+             WHERE thread_id = t.id AND user_id = ANY ($2) ORDER BY user_id) AS hidden
+         ) kind
+         WHERE p.user_id = ANY ($1)",
+    )
+    .bind::<Array<SqlUuid>, _>(users)
+    .bind::<Array<SqlUuid>, _>(viewers)
+    .load(conn)
+    .await?;
+    let parts = parts.into_iter();
+    Ok(parts.map(|part| (part.user_id, part.thread_id)).collect())
+}
+
+/// Where somebody takes part.
+#[derive(QueryableByName)]
+struct Part {
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    #[diesel(sql_type = SqlUuid)]
+    thread_id: ThreadId,
+}
+
 /// Those of the users who take part.
 pub async fn among(
     conn: &mut Conn,

@@ -14,12 +14,13 @@ use crate::db::access::ThreadAccess;
 use crate::db::events;
 use crate::error::{Error, Result};
 use crate::fanout::group::{Group, Late, Member, News};
-use crate::fanout::outbox::{Body, Payload};
+use crate::fanout::outbox::Body;
 use crate::fanout::run::{Executed, Recipient, Run};
 use crate::fanout::seat::{Admitted, Seat};
 use crate::ids::{Ref, ThreadId};
 use crate::live::cursor::Position;
 use crate::live::feed::{Feed, pause};
+use crate::live::payload::Payload;
 use crate::live::replay::{Occurrence, Replay, Step, Whose};
 
 /// How many personal executions, or proofs, of a group run at once.

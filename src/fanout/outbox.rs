@@ -7,20 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use crate::live::payload::Payload;
+
 /// How many frames of one operation wait at most.
 const MOST_FRAMES: usize = 256;
 
 /// How many bytes wait at most; one frame of each operation may always wait.
 const MOST_BYTES: usize = 1 << 20;
-
-/// A result that many connections are given.
-#[derive(Debug)]
-pub struct Payload {
-    /// It, as JSON.
-    pub json: Box<str>,
-    /// The cursor of its event.
-    pub cursor: Arc<str>,
-}
 
 /// What is to be written.
 #[derive(Debug, Clone)]

@@ -135,7 +135,11 @@ impl Run {
         to: Arc<Viewer>,
     ) -> Executed {
         self.present.renew(to);
-        self.answer(Told::OfEverything(occurrence.clone())).await
+        let mut told = occurrence.clone();
+        if let Some(access) = told.what.access_mut() {
+            *access = access.watched_by(self.present.witness());
+        }
+        self.answer(Told::OfEverything(told)).await
     }
 
     async fn answer(&mut self, told: Told) -> Executed {

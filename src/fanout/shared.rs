@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::event::Fact;
-use crate::fanout::outbox::{Body, Payload};
+use crate::fanout::outbox::Body;
 use crate::fanout::run::Run;
 use crate::live::cursor::Position;
+use crate::live::payload::Payload;
 use crate::live::replay::{Occurrence, What};
 
 /// How many results a group keeps.

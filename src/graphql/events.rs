@@ -223,7 +223,8 @@ thread_event!(
 
 thread_event!(
     /// Somebody who takes part came online, or went. Not kept in the log: not told again after a
-    /// resume, so read `User.online` then.
+    /// resume, so read `User.online` then. `viewerEvents` tells it once, with no thread, whatever
+    /// the number of threads that the viewer sees and in which the user takes part.
     PresenceChanged { user_id: UserId, online: bool }
 
     /// Who.
@@ -351,6 +352,14 @@ impl From<viewer::replay::Occurrence> for ThreadEvent {
             What::Moved(mark, user_id, up_to, access) => {
                 Self::moved(common(Some(access)), mark, user_id, up_to)
             }
+            What::Typing(typing, actor, access) => Self::TypingChanged(TypingChanged {
+                common: Common {
+                    actor,
+                    ..common(Some(access))
+                },
+                typing,
+            }),
+            What::Presence(user_id, online) => Self::present(common(None), user_id, online),
             What::Lost(thread_id) => Self::ThreadDeleted(ThreadDeleted {
                 common: common(None),
                 thread_id,
@@ -458,7 +467,8 @@ impl Subscription {
     /// order of each thread, then what happens; a resume may repeat an event, and misses none. Of
     /// a message that was deleted for good meanwhile only the deletion is told, of one that was
     /// deleted not what was appended. A thread that is deleted, or that the viewer loses, is told
-    /// as ThreadDeleted; one that he comes to see begins with the event that shows it to him. When
+    /// as ThreadDeleted; one that he comes to see begins with the event that shows it to him. Of
+    /// typing and presence only what happens is told, with the cursor of what came before. When
     /// what he may see changes as a whole (a membership, a role), or a position can no longer be
     /// served, there is one ResyncRequired. Ends with NOT_FOUND when a person loses the last
     /// membership, with UNAUTHENTICATED when an API key is revoked.

@@ -25,11 +25,15 @@ pub mod nats;
 
 pub mod cursor;
 
+pub mod payload;
+
 pub mod replay;
 
 pub mod feed;
 
 pub mod stretch;
+
+pub mod passing;
 
 pub mod tail;
 

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::ids::{OrganizationId, ThreadId, UserId};
 use crate::live::cursor::encode_snapshot;
+use crate::live::payload::Payloads;
 
 /// What has happened between two positions, for whoever may know of it.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Entry {
     pub xid: i64,
     /// Up to where a subscriber has been told everything then.
     pub cursor: Arc<str>,
+    /// What it becomes for those who are told the same.
+    pub payloads: Arc<Payloads>,
 }
 
 /// What happened.
@@ -207,6 +210,11 @@ fn in_order(
     let cursors: Vec<Arc<str>> = cursors.collect();
     let entries = turns.into_iter().zip(cursors);
     entries
-        .map(|((_, xid, what), cursor)| Entry { what, xid, cursor })
+        .map(|((_, xid, what), cursor)| Entry {
+            what,
+            xid,
+            cursor,
+            payloads: Arc::default(),
+        })
         .collect()
 }

@@ -17,6 +17,7 @@ use crate::db::{api_key, events, organization};
 use crate::error::Result;
 use crate::ids::{ThreadId, UserId};
 use crate::live::bus::{Bus, Signal, Subject};
+use crate::live::passing::{Gathering, Passing};
 use crate::live::stretch::{Happening, Reader, Stretch};
 
 /// How often it looks whatever the bus says.
@@ -35,10 +36,19 @@ const REMIND: Duration = Duration::from_secs(5);
 /// How many stretches a listener may be behind before it reads the log itself.
 const CAPACITY: usize = 64;
 
+/// What listeners are told.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// A stretch of the log.
+    Stretch(Arc<Stretch>),
+    /// What passes without a trace in it.
+    Passing(Arc<Passing>),
+}
+
 /// What listeners of the whole log get.
 #[derive(Debug)]
 pub struct Tail {
-    sender: broadcast::Sender<Arc<Stretch>>,
+    sender: broadcast::Sender<News>,
     /// The people among the listeners, each with how often he listens; backends count as nobody.
     listening: Mutex<HashMap<UserId, usize>>,
 }
@@ -71,7 +81,7 @@ impl Tail {
         }
     }
 
-    fn people(&self) -> Vec<UserId> {
+    pub(in crate::live) fn people(&self) -> Vec<UserId> {
         let listening = self
             .listening
             .lock()
@@ -91,15 +101,15 @@ impl Tail {
 /// A subscription to the whole log; ends when dropped.
 #[derive(Debug)]
 pub struct Listener {
-    receiver: broadcast::Receiver<Arc<Stretch>>,
+    receiver: broadcast::Receiver<News>,
     tail: Arc<Tail>,
     bus: Arc<Bus>,
     user: UserId,
 }
 
 impl Listener {
-    /// The next stretch, or that some were missed.
-    pub async fn recv(&mut self) -> Result<Arc<Stretch>, broadcast::error::RecvError> {
+    /// What comes next, or that some of it was missed.
+    pub async fn recv(&mut self) -> Result<News, broadcast::error::RecvError> {
         self.receiver.recv().await
     }
 }
@@ -126,6 +136,7 @@ pub async fn run(app: Arc<App>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = Watch::default();
+    let mut passing = Gathering::new(&app.bus);
     let mut looked_at = Instant::now();
     let mut due: Option<Instant> = None;
     loop {
@@ -141,12 +152,20 @@ pub async fn run(app: Arc<App>) {
                 due = sooner(due, Instant::now() + GATHER);
                 continue;
             }
+            () = passing.changed() => {
+                if app.tail.is_heard() {
+                    due = sooner(due, looked_at + PAUSE);
+                } else {
+                    passing.drop_all(&app.bus);
+                }
+                continue;
+            }
             () = sleep_until(due.unwrap_or(looked_at)), if due.is_some() => {}
             () = app.shutdown.cancelled() => return,
         }
         due = None;
         // The database may be away: it goes on from where it was, once it is back.
-        if let Err(error) = watch.look(&app).await {
+        if let Err(error) = watch.look(&app, &mut passing).await {
             tracing::warn!(?error, "the log could not be read");
         }
         looked_at = Instant::now();
@@ -166,7 +185,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn look(&mut self, app: &App) -> Result<()> {
+    async fn look(&mut self, app: &App, passing: &mut Gathering) -> Result<()> {
         let mut conn = app.conn().await?;
         // Read before it is asked who listens: whoever begins to listen later reads the database
         // later, too.
@@ -195,6 +214,14 @@ impl Watch {
                     .extend(events::written_since(&mut conn, since).await?);
                 reader.go_to(now);
                 self.note(members.iter().map(|(_, user, _)| *user), keys);
+            }
+        }
+        // Behind the log: whoever has lost a right before this has been told so.
+        if let Some(reader) = &self.reader {
+            let told = passing.take((app, &mut conn), reader.position());
+            if let Some(told) = told.await? {
+                // The last listener may just have left: then there is nobody to tell.
+                let _ = app.tail.sender.send(News::Passing(Arc::new(told)));
             }
         }
         drop(conn);
@@ -226,7 +253,7 @@ impl Watch {
             let ended = stretch.ended;
             reader.advance(&stretch);
             // The last listener may just have left: then there is nobody to tell.
-            let _ = app.tail.sender.send(Arc::new(stretch));
+            let _ = app.tail.sender.send(News::Stretch(Arc::new(stretch)));
             if ended {
                 break;
             }

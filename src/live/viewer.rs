@@ -17,7 +17,7 @@ use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::live::cursor::decode_snapshot;
 use crate::live::feed::pause;
-use crate::live::tail::Listener;
+use crate::live::tail::{Listener, News};
 use crate::live::viewer::replay::{Missed, Occurrence, Replay};
 
 /// One viewer's feed of everything.
@@ -96,8 +96,7 @@ impl ViewerFeed {
     }
 
     /// Reads what was missed, else waits for what happens. What passes without a trace in the log
-    /// is to be merged in here: it has no position of its own, and comes as transitions that the
-    /// node holds for all.
+    /// comes between what is in it, and is not kept for who has yet to read that.
     async fn step(&mut self) -> Result<()> {
         if self.behind {
             let Missed { occurrences, ended } = self.replay.next().await?;
@@ -106,7 +105,11 @@ impl ViewerFeed {
             return Ok(());
         }
         match self.listener.recv().await {
-            Ok(stretch) => match self.replay.take(&stretch) {
+            Ok(News::Passing(passing)) => match self.replay.take_passing(&passing) {
+                Some(occurrences) => self.queue.extend(occurrences),
+                None => self.behind = true,
+            },
+            Ok(News::Stretch(stretch)) => match self.replay.take(&stretch) {
                 Some(occurrences) => self.queue.extend(occurrences),
                 None => self.behind = true,
             },

@@ -15,6 +15,8 @@ use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, ThreadId, UserId};
 use crate::live::cursor::encode_snapshot;
+use crate::live::passing::Passing;
+use crate::live::payload::Payloads;
 use crate::live::stretch::{Entry, Happening, Reader, Stretch};
 use crate::live::viewer::telling::{What, told};
 
@@ -27,6 +29,8 @@ pub struct Occurrence {
     pub cursor: Arc<str>,
     /// When it happened.
     pub at: DateTime<Utc>,
+    /// What it becomes for those who are told the same; none: it was read for him alone.
+    pub payloads: Option<Arc<Payloads>>,
 }
 
 /// A part of what a viewer missed.
@@ -87,7 +91,7 @@ impl Replay {
             .arrange(&mut conn, reading, |_, _| None, wanted)
             .await?;
         drop(conn);
-        let occurrences = self.tell(&viewer, &stretch);
+        let occurrences = self.tell(&viewer, &stretch, |_| None);
         self.reader.advance(&stretch);
         Ok(Missed {
             occurrences,
@@ -106,9 +110,36 @@ impl Replay {
             return None;
         }
         let viewer = self.viewer.get();
-        let occurrences = self.tell(&viewer, stretch);
+        let payloads = |entry: &Entry| Some(Arc::clone(&entry.payloads));
+        let occurrences = self.tell(&viewer, stretch, payloads);
         self.reader.advance(stretch);
         Some(occurrences)
+    }
+
+    /// Takes what passes without a trace in the log; none: the viewer is not as far, so it is not
+    /// known whether his rights have changed, and he must read for himself.
+    pub fn take_passing(&self, passing: &Passing) -> Option<Vec<Occurrence>> {
+        let position = self.reader.position();
+        if !position.includes(&passing.position) {
+            return None;
+        }
+        // Whoever has read for himself may stand elsewhere, and shares no cursor with others.
+        let is_along = position == &passing.position;
+        let cursor = if is_along {
+            Arc::clone(&passing.cursor)
+        } else {
+            encode_snapshot(position).into()
+        };
+        let viewer = self.viewer.get();
+        let told = passing.changes.iter().filter_map(|(change, payloads)| {
+            Some(Occurrence {
+                what: passing.told(&viewer, change)?,
+                cursor: Arc::clone(&cursor),
+                at: passing.at,
+                payloads: is_along.then(|| Arc::clone(payloads)),
+            })
+        });
+        Some(told.collect())
     }
 
     /// Gives up the position for another one.
@@ -120,6 +151,7 @@ impl Replay {
             what: What::Resync(reason),
             cursor,
             at: self.app.clock.now(),
+            payloads: None,
         };
         Missed {
             occurrences: vec![resync],
@@ -168,7 +200,12 @@ impl Replay {
     }
 
     /// What the viewer is told of a stretch, without what he has been told.
-    fn tell(&mut self, viewer: &Viewer, stretch: &Stretch) -> Vec<Occurrence> {
+    fn tell(
+        &mut self,
+        viewer: &Viewer,
+        stretch: &Stretch,
+        payloads: impl Fn(&Entry) -> Option<Arc<Payloads>>,
+    ) -> Vec<Occurrence> {
         let mut occurrences = Vec::new();
         for entry in &stretch.entries {
             if self.reader.has_told(entry) {
@@ -184,13 +221,14 @@ impl Replay {
                     self.lost.remove(&event.thread_id);
                     true
                 }
-                What::Moved(..) | What::Resync(_) => true,
+                What::Moved(..) | What::Typing(..) | What::Presence(..) | What::Resync(_) => true,
             };
             if new {
                 occurrences.push(Occurrence {
                     what,
                     cursor: Arc::clone(&entry.cursor),
                     at: time(entry),
+                    payloads: payloads(entry),
                 });
             }
         }

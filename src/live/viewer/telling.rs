@@ -20,10 +20,38 @@ pub enum What {
     Event(Arc<Event>, ThreadAccess),
     /// Up to which message somebody has seen a thread, or it has reached a device of theirs.
     Moved(Mark, UserId, Option<Arc<Message>>, ThreadAccess),
+    /// Who types in a thread now, and who of them began or ended if it was one alone.
+    Typing(Vec<UserId>, Option<UserId>, ThreadAccess),
+    /// Somebody came online, or went, who takes part in a thread that the viewer sees.
+    Presence(UserId, bool),
     /// The thread is gone, or is no longer the viewer's to see.
     Lost(ThreadId),
     /// What was told so far is not all that the viewer must know; why.
     Resync(&'static str),
+}
+
+impl What {
+    /// The proof that the viewer may know it, where it tells of a thread that he sees.
+    pub fn access_mut(&mut self) -> Option<&mut ThreadAccess> {
+        match self {
+            Self::Event(_, access) | Self::Moved(.., access) | Self::Typing(.., access) => {
+                Some(access)
+            }
+            Self::Presence(..) | Self::Lost(_) | Self::Resync(_) => None,
+        }
+    }
+
+    /// Whether it is told to him as one of the staff; none: it is told to him alone.
+    pub fn is_for_staff(&self) -> Option<bool> {
+        match self {
+            Self::Event(_, access) | Self::Moved(.., access) | Self::Typing(.., access) => {
+                Some(access.is_staff())
+            }
+            // To whom it is told makes no difference to what it says.
+            Self::Presence(..) => Some(false),
+            Self::Lost(_) | Self::Resync(_) => None,
+        }
+    }
 }
 
 /// What a viewer is told of an entry, by what is known of its thread.

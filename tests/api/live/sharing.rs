@@ -8,7 +8,7 @@ use crate::support::socket::{Socket, Subscription, eventually};
 use crate::support::{Actor, Tenant};
 
 /// What a server has counted under a name, with its labels.
-async fn counted(server: &Server, name: &str) -> u64 {
+pub async fn counted(server: &Server, name: &str) -> u64 {
     let answer = server.http.get(server.url("/metrics")).send().await;
     let text = answer.expect("an answer").text().await.expect("text");
     let line = text.lines().find(|line| line.starts_with(name));
@@ -17,9 +17,9 @@ async fn counted(server: &Server, name: &str) -> u64 {
     number.parse().expect("a number")
 }
 
-const SHARED: &str = "bobbin_executions_total{kind=\"shared\"}";
-const PERSONAL: &str = "bobbin_executions_total{kind=\"personal\"}";
-const DELIVERIES: &str = "bobbin_deliveries_total";
+pub const SHARED: &str = "bobbin_executions_total{kind=\"shared\"}";
+pub const PERSONAL: &str = "bobbin_executions_total{kind=\"personal\"}";
+pub const DELIVERIES: &str = "bobbin_deliveries_total";
 
 /// A document, written in two ways that mean the same.
 const ONE_WAY: &str = "subscription($id: ID!, $after: String) {

@@ -2,9 +2,13 @@
 
 mod order;
 
+mod passing;
+
 mod place;
 
 mod retention;
+
+mod sharing;
 
 mod sight;
 

@@ -145,6 +145,7 @@ impl Group {
     /// Makes one thing that is to be told, and tells it if it is not the same for all.
     async fn deliver(self: &Arc<Self>, runs: &mut Vec<Run>, batch: &mut Batch, news: News) {
         let Some(member) = self.anyone(&news.0, news.1) else {
+            self.shared.skip();
             batch.bodies.push(None);
             batch.news.push(news);
             return;
@@ -154,10 +155,12 @@ impl Group {
         }
         let made = make(&mut runs[0], &news.0, &member.recipient).await;
         if made.body.is_last() {
+            self.shared.skip();
             self.flush(batch);
             return self.dismiss(&made.body);
         }
         if made.personal {
+            self.shared.skip();
             self.flush(batch);
             self.app().metrics.executed_for_one();
             return self.deliver_each(runs, news, member, made).await;

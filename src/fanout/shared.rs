@@ -92,6 +92,12 @@ impl Shared {
         kept.last = Some(position.seq);
     }
 
+    /// The group was told something that is not kept: what follows it must not be taken for what
+    /// follows the one before it.
+    pub fn skip(&self) {
+        self.kept().last = None;
+    }
+
     /// Keeps what somebody read from the log since a generation began; what was forgotten
     /// meanwhile is not brought back.
     pub fn keep_read(&self, generation: u64, told: (i64, &Occurrence, Position), body: &Body) {

@@ -180,6 +180,34 @@ async fn those_who_come_back_share_what_the_first_of_them_reads() {
 }
 
 #[tokio::test]
+async fn what_was_not_kept_is_not_left_out_for_those_who_come_back() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let thread = ada.open_thread(json!({ "access": "ORGANIZATION" })).await;
+    let start = cursor(&ada, &thread).await;
+    let query = "subscription($id: ID!, $after: String) {
+        threadEvents(threadId: $id, after: $after) { __typename cursor
+          ... on MessageCreated { message { id reactionGroups { viewerHasReacted } } }
+          ... on MessageUpdated { message { id reactionGroups { viewerHasReacted } } } } }";
+    let mut witness = ada.follow(query, json!({ "id": thread })).await;
+    // The first and the last are the same for all, and kept; what is between is personal.
+    let first = ada.say(&thread, "one").await;
+    let input = json!({ "messageId": first, "emoji": "👍" });
+    ada.mutate("addReaction", input, "message { id }").await;
+    ada.say(&thread, "two").await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(witness.event().await);
+    }
+    assert_eq!(told[1]["__typename"], "MessageUpdated");
+    let variables = json!({ "id": thread, "after": start });
+    let mut late = ada.follow(query, variables).await;
+    for expected in ["MessageCreated", "MessageUpdated", "MessageCreated"] {
+        assert_eq!(late.event().await["__typename"], expected);
+    }
+}
+
+#[tokio::test]
 async fn what_was_deleted_is_not_told_to_those_who_come_back() {
     let tenant = Tenant::new().await;
     let ada = tenant.member("ada").await;

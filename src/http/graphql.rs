@@ -88,7 +88,12 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
                 return method_not_allowed("POST", "only queries go by GET");
             }
             if streamed {
-                return match asker(server, &headers).await {
+                let room = server.rates.connection(peer, &headers);
+                let session = match room {
+                    Ok(()) => asker(server, &headers).await,
+                    Err(error) => Err(error),
+                };
+                return match session {
                     Ok(session) => sse::respond(server, &headers, session, operation).await,
                     Err(error) => {
                         let answer = refused(error);

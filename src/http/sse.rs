@@ -12,7 +12,8 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
@@ -22,12 +23,19 @@ use crate::graphql::answer::{refused, written};
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
 use crate::http::operation::Operation;
+use crate::http::websocket::census::Counted;
 
 /// The media type.
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// How many frames are written at once.
 const BATCH: usize = 64;
+
+/// When to come again if there are too many streams.
+const CROWDED: Duration = Duration::from_secs(10);
+
+/// How long a subscription may take to begin before the response does all the same.
+const START_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A comment, so that whoever stands between does not take the connection for dead.
 const HEARTBEAT: &str = ":\n\n";
@@ -41,6 +49,7 @@ struct Stream {
     expires: Option<Instant>,
     shutdown: CancellationToken,
     _membership: Option<Membership>,
+    _counted: Option<Counted>,
     ended: bool,
 }
 
@@ -74,7 +83,15 @@ pub async fn respond(
                 .and_then(|id| id.to_str().ok())
                 .filter(|id| !id.is_empty())
                 .map(str::to_owned);
-            stream.subscribe(server, session, operation, resume);
+            match count(server, &session) {
+                Some(counted) => {
+                    let (started, starting) = oneshot::channel();
+                    stream.subscribe(server, (session, counted), (operation, resume), started);
+                    // Once the response has begun, nothing is missed that happens from then on.
+                    let _ = timeout(START_DEADLINE, starting).await;
+                }
+                None => stream.say(&refused(Error::RateLimited(CROWDED))).await,
+            }
         }
         (Ok(operation), None) if operation.kind == OperationType::Subscription => {
             let error = Error::Unauthenticated("a credential is required".to_owned());
@@ -105,6 +122,14 @@ pub async fn respond(
     (headers, HttpBody::from_stream(events)).into_response()
 }
 
+/// Counts a stream among the sockets of its viewer and of this node; none: there are too many.
+fn count(server: &Server, session: &Session) -> Option<Counted> {
+    let settings = &server.app.settings;
+    let mut counted = server.census.admit(settings.max_sockets)?;
+    let his = counted.belongs_to(&session.credential, settings.max_sockets_per_viewer);
+    his.then_some(counted)
+}
+
 impl Stream {
     fn new(server: &Server) -> Self {
         let every = server.app.settings.ping_interval();
@@ -118,6 +143,7 @@ impl Stream {
             expires: None,
             shutdown: server.app.shutdown.clone(),
             _membership: None,
+            _counted: None,
             ended: false,
         }
     }
@@ -132,10 +158,11 @@ impl Stream {
     fn subscribe(
         &mut self,
         server: &Server,
-        session: Session,
-        operation: Operation,
-        resume: Option<String>,
+        (session, counted): (Session, Counted),
+        (operation, resume): (Operation, Option<String>),
+        started: oneshot::Sender<()>,
     ) {
+        self._counted = Some(counted);
         self.expires = session.credential.expires_at().map(|at| {
             let left = (at - server.app.clock.now()).to_std().unwrap_or_default();
             // A token may be valid for longer than a clock can count.
@@ -146,7 +173,11 @@ impl Stream {
         let (outbox, lane) = (Arc::clone(&self.outbox), Arc::clone(&self.lane));
         let (seat, membership) = Seat::new(&server.fanout, credential, outbox, lane);
         let taking = Arc::clone(&seat);
-        let work = async move { taking.take(plan, resume, || {}).await };
+        let started = move || {
+            // The client may have gone.
+            let _ = started.send(());
+        };
+        let work = async move { taking.take(plan, resume, started).await };
         server.fanout.spawn(&seat, work);
         self._membership = Some(membership);
     }

@@ -226,3 +226,19 @@ async fn an_expired_token_breaks_the_stream_off() {
     let broken = tokio::time::timeout(PATIENCE, events.response.chunk()).await;
     assert!(broken.expect("in time").is_err());
 }
+
+#[tokio::test]
+async fn streams_count_among_the_sockets_of_their_viewer() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let thread = ada.open_thread(json!({})).await;
+    let server = Server::other(&["--max-sockets-per-viewer", "1"]).await;
+    let body = json!({ "query": THREAD_EVENTS, "variables": { "id": thread } });
+    let mut first = Events::follow(server, &ada, body.clone(), None).await;
+    let by = ada.at(server);
+    by.say(&thread, "hello").await;
+    assert_eq!(first.told().await.kind, "next");
+    let mut second = Events::follow(server, &ada, body, None).await;
+    let told = second.told().await.json();
+    assert_eq!(told["errors"][0]["extensions"]["code"], "RATE_LIMITED");
+}

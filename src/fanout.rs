@@ -53,12 +53,6 @@ impl Fanout {
         })
     }
 
-    /// Waits until nothing works for a subscriber any more; all of them must have gone.
-    pub async fn ended(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
     /// Works for a subscriber, who is to connect again if that breaks.
     pub fn spawn(&self, seat: &Arc<Seat>, work: impl Future<Output = ()> + Send + 'static) {
         let seat = Arc::clone(seat);

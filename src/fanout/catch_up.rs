@@ -104,9 +104,10 @@ impl CatchUp {
     /// Gives the subscriber something, the position behind it.
     async fn say(&mut self, body: &Body, position: Position) -> Result<Progress> {
         let said = self.seat.send(body).await;
-        self.seat.app().metrics.delivered(u64::from(said));
+        let delivered = said && !body.is_last();
+        self.seat.app().metrics.delivered(u64::from(delivered));
         self.told = position;
-        Ok(if said && !body.is_last() {
+        Ok(if delivered {
             Progress::More
         } else {
             Progress::Done

@@ -65,6 +65,8 @@ async fn load(app: &App, wanted: &[Wanted]) -> Result<()> {
     let mut told = HashSet::with_capacity(found.len());
     for event in found {
         told.insert((event.thread_id, event.seq));
+        // Whoever reads the whole log need not load it again.
+        app.bus.recent.put(std::slice::from_ref(&event));
         app.bus.send(event.thread_id, Signal::Event(event));
     }
     // Of a message that is gone there is no event: the log says how it goes on.

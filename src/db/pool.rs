@@ -24,13 +24,22 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 /// Who waits longer for a connection than this gets an error instead.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// What notices that the database's machine has gone without a word: in seconds, unless the
+/// address itself says otherwise.
+const VIGILANCE: [(&str, u32); 4] = [
+    ("keepalives_idle", 10),
+    ("keepalives_interval", 5),
+    ("keepalives_retries", 3),
+    ("tcp_user_timeout", 30),
+];
+
 /// A pool of at most `size` connections to the database at `url`.
 pub fn build(url: &str, size: usize) -> Result<Pool> {
     // Verified recycling would cost every checkout a round trip; a dead connection is noticed
     // by diesel-async without it.
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
-    let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+    let manager = AsyncDieselConnectionManager::new_with_config(vigilant(url), config);
     Deadpool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -38,6 +47,24 @@ pub fn build(url: &str, size: usize) -> Result<Pool> {
         .create_timeout(Some(WAIT))
         .build()
         .map_err(Error::internal)
+}
+
+/// The address, in either form that PostgreSQL knows, with what it leaves open.
+fn vigilant(url: &str) -> String {
+    let mut url = url.to_owned();
+    let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    for (name, value) in VIGILANCE {
+        if url.contains(name) {
+            continue;
+        }
+        url.push(match (is_uri, url.contains('?')) {
+            (false, _) => ' ',
+            (true, false) => '?',
+            (true, true) => '&',
+        });
+        url.push_str(&format!("{name}={value}"));
+    }
+    url
 }
 
 /// How many connections there are, and who waits for one.
@@ -103,4 +130,20 @@ pub async fn is_migrated(pool: &Pool) -> Result<bool> {
     })
     .await
     .map_err(Error::internal)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_completed_in_its_own_form() {
+        assert_eq!(
+            vigilant("postgres://me@db/bobbin?keepalives_idle=60"),
+            "postgres://me@db/bobbin?keepalives_idle=60&keepalives_interval=5\
+             &keepalives_retries=3&tcp_user_timeout=30"
+        );
+        assert!(vigilant("postgres://db/bobbin").contains("/bobbin?keepalives_idle=10&"));
+        assert!(vigilant("host=db dbname=bobbin").ends_with(" tcp_user_timeout=30"));
+    }
 }

@@ -2,9 +2,12 @@
 //! between them. Who reads slowly fills his own queue, and nobody else's.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::live::payload::Payload;
@@ -94,7 +97,8 @@ pub enum Pushed {
 #[derive(Debug, Default)]
 pub struct Outbox {
     state: Mutex<State>,
-    filled: Notify,
+    /// Who writes, and waits for something to write.
+    writer: AtomicWaker,
     emptied: Notify,
 }
 
@@ -102,6 +106,8 @@ pub struct Outbox {
 struct State {
     queue: VecDeque<Frame>,
     bytes: usize,
+    /// Whether somebody waits for room.
+    awaited: bool,
     closed: bool,
 }
 
@@ -113,6 +119,7 @@ impl Outbox {
             return Pushed::Ended;
         }
         if !state.has_room(lane) {
+            state.awaited = true;
             return Pushed::Full;
         }
         lane.queued.fetch_add(1, Ordering::Relaxed);
@@ -125,7 +132,7 @@ impl Outbox {
         drop(state);
         // Whoever writes takes all that is there: only the first frame has to wake it.
         if was_empty {
-            self.filled.notify_one();
+            self.writer.wake();
         }
         Pushed::Queued
     }
@@ -145,32 +152,54 @@ impl Outbox {
         }
     }
 
-    /// Waits until there is something to write.
+    /// Waits until there is something to write. For one who writes.
     pub async fn filled(&self) {
-        while self.state().queue.is_empty() {
-            self.filled.notified().await;
+        poll_fn(|context| self.poll_filled(context)).await;
+    }
+
+    /// The same, to be asked again when the task is woken.
+    pub fn poll_filled(&self, context: &mut Context<'_>) -> Poll<()> {
+        // Before it is looked at: what is pushed from here on wakes.
+        self.writer.register(context.waker());
+        if self.state().queue.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
         }
     }
 
-    /// Takes at most so many frames out, those of operations that have ended left aside.
-    pub fn take(&self, most: usize, into: &mut Vec<Frame>) {
+    /// Takes at most so many frames out. Those of operations that have ended are among them.
+    pub fn take(&self, most: usize) -> VecDeque<Frame> {
         let mut state = self.state();
-        while into.len() < most {
-            let Some(frame) = state.queue.pop_front() else {
-                break;
-            };
+        // Mostly there are few: they leave with their queue, and an idle connection keeps none.
+        let taken = if state.queue.len() <= most {
+            std::mem::take(&mut state.queue)
+        } else {
+            state.queue.drain(..most).collect()
+        };
+        for frame in &taken {
             state.bytes -= frame.body.len();
             frame.lane.queued.fetch_sub(1, Ordering::Relaxed);
-            if !frame.lane.has_ended() {
-                into.push(frame);
-            }
         }
-        // An idle connection keeps no memory for a burst that is over.
-        if state.queue.is_empty() && state.queue.capacity() > 16 {
-            state.queue = VecDeque::new();
-        }
+        let awaited = std::mem::take(&mut state.awaited);
         drop(state);
-        self.emptied.notify_waiters();
+        if awaited {
+            self.emptied.notify_waiters();
+        }
+        taken
+    }
+
+    /// Waits until nothing more is to be written for an operation.
+    pub async fn ended(&self, lane: &Lane) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            // From here on no change is missed.
+            emptied.as_mut().enable();
+            if lane.has_ended() || self.state().closed {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Ends an operation: what waits of it is not written.

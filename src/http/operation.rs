@@ -47,6 +47,11 @@ pub struct Params {
 }
 
 impl Params {
+    /// Whether it does not even say that there is nothing to execute.
+    pub fn says_nothing(&self) -> bool {
+        self.query.is_none() && self.is_unnamed()
+    }
+
     /// Whether it says in no way what to execute. That is no request at all, whereas a document
     /// that nobody knows is a request that fails.
     pub fn is_unnamed(&self) -> bool {

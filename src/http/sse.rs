@@ -197,9 +197,7 @@ impl Stream {
                     return self.break_off("the token has expired");
                 }
                 () = self.outbox.filled() => {
-                    let mut frames = Vec::new();
-                    self.outbox.take(BATCH, &mut frames);
-                    self.frames.extend(frames);
+                    self.frames.extend(self.outbox.take(BATCH));
                 }
                 _ = self.heartbeats.tick() => return Some(Ok(HEARTBEAT.into())),
             }
@@ -213,6 +211,9 @@ impl Stream {
                 body => {
                     self.ended |= body.is_last();
                     write(&mut text, &body);
+                    if self.ended {
+                        break;
+                    }
                 }
             }
         }

@@ -6,6 +6,8 @@
 
 pub mod census;
 
+mod bell;
+
 mod protocol;
 
 mod socket;

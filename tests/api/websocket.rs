@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::support::server::{Server, now};
 use crate::support::socket::{PATIENCE, Socket, eventually};
@@ -448,7 +450,45 @@ async fn a_socket_has_a_limit_of_operations() {
     socket
         .subscribe("3", THREAD_EVENTS, json!({ "id": thread }))
         .await;
-    assert_eq!(socket.close_code().await, 4400);
+    let refused = socket.hear().await;
+    assert_eq!(
+        (&refused["type"], &refused["id"]),
+        (&json!("error"), &json!("3"))
+    );
+    assert_eq!(refused["payload"][0]["extensions"]["code"], "CONFLICT");
+    // The others hear nothing of it.
+    ada.say(&thread, "still here").await;
+    let mut told = [socket.hear().await, socket.hear().await].map(|next| next["id"].to_string());
+    told.sort();
+    assert_eq!(told, ["\"1\"", "\"2\""]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_or_cannot_be_read_is_closed_with_a_code_of_its_own() {
+    let (_tenant, _ada, mut socket) = greeted().await;
+    let query = format!("# {}\n{{ __typename }}", "x".repeat(2_500_000));
+    let payload = json!({ "query": query });
+    let message = json!({ "type": "subscribe", "id": "1", "payload": payload }).to_string();
+    // The server may close before it has all.
+    let _ = futures_util::SinkExt::send(&mut socket.stream, Message::text(message)).await;
+    assert_eq!(socket.close_code().await, 1009);
+    let (_tenant, _ada, mut socket) = greeted().await;
+    let reserved = Frame::message(vec![b'{'], OpCode::Data(Data::Reserved(3)), true);
+    let _ = futures_util::SinkExt::send(&mut socket.stream, Message::Frame(reserved)).await;
+    assert_eq!(socket.close_code().await, 1002);
+}
+
+#[tokio::test]
+async fn a_document_without_a_word_is_an_error_of_its_operation() {
+    let (_tenant, _ada, mut socket) = greeted().await;
+    for (id, empty) in [("1", ""), ("2", "  "), ("3", "# nothing")] {
+        socket.subscribe(id, empty, json!({})).await;
+        let answer = socket.hear().await;
+        assert_eq!(
+            (&answer["type"], &answer["id"]),
+            (&json!("error"), &json!(id))
+        );
+    }
 }
 
 #[tokio::test]

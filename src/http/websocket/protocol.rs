@@ -3,6 +3,7 @@
 use axum::extract::ws::{CloseFrame, Utf8Bytes};
 use serde::Deserialize;
 use serde_json::Value;
+use tungstenite::error::ProtocolError;
 
 use crate::fanout::outbox::Body;
 use crate::http::operation::Params;
@@ -50,6 +51,18 @@ impl Closing {
     /// A message that is none of the protocol's.
     pub fn bad_request(reason: &str) -> Self {
         Self::new(4400, reason)
+    }
+
+    /// What came cannot be read; none: the client has gone.
+    pub fn unreadable(error: axum::Error) -> Option<Self> {
+        // RFC 6455, section 7.4.1.
+        match error.into_inner().downcast_ref()? {
+            tungstenite::Error::Capacity(_) => Some(Self::new(1009, "Message too big")),
+            tungstenite::Error::Utf8(_) => Some(Self::new(1007, "Text that is not UTF-8")),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+            tungstenite::Error::Protocol(_) => Some(Self::new(1002, "Not a WebSocket frame")),
+            _ => None,
+        }
     }
 
     /// An operation before the connection was acknowledged.

@@ -1,16 +1,18 @@
 //! One connection: its greeting, its operations, its pings, its end.
 
 use std::collections::HashMap;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use axum::extract::ws::{Message, WebSocket};
-use futures_util::SinkExt;
+use futures_util::{SinkExt, poll, ready};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::auth::{self, Credential, Present};
 use crate::error::Error;
@@ -20,6 +22,7 @@ use crate::graphql::answer::{is_request_error, refused, written, written_errors}
 use crate::graphql::context::{Asking, Session};
 use crate::http::Server;
 use crate::http::operation::{Operation, Params};
+use crate::http::websocket::bell::Bell;
 use crate::http::websocket::census::Counted;
 use crate::http::websocket::protocol::{self, Closing, Said};
 use crate::metrics::Held;
@@ -54,6 +57,20 @@ enum Work {
     Subscription(#[expect(dead_code, reason = "held, not used")] Membership),
 }
 
+/// What a socket does next.
+enum Next {
+    /// It ends, and says why.
+    End(Option<Closing>),
+    /// Something is due.
+    Alarm,
+    /// The client has said something.
+    Hear(Message),
+    /// The subscription that was to begin has begun.
+    Started,
+    /// Something is to be written.
+    Write,
+}
+
 struct Socket {
     server: Server,
     stream: WebSocket,
@@ -64,7 +81,7 @@ struct Socket {
     tasks: JoinSet<()>,
     /// Set while a subscription begins: the client's next message waits for it, so that what
     /// that message does is in the subscription.
-    starting: Option<oneshot::Receiver<()>>,
+    starting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     outbox: Arc<Outbox>,
     init_deadline: Option<Instant>,
     expires: Option<Instant>,
@@ -139,34 +156,45 @@ async fn close(stream: &mut WebSocket, closing: &Closing) {
 impl Socket {
     /// Reads and writes; answers why to close, or nothing if the client has gone.
     async fn serve(&mut self) -> Option<Closing> {
-        // Both are made once: each costs a lock that all sockets share, too much for every frame.
+        // Made once: asked for each frame it would cost a lock that all sockets share.
         let mut shutdown = pin!(self.server.app.shutdown.clone().cancelled_owned());
         let mut timer = pin!(sleep_until(self.next_ping));
+        // Whatever wakes the task but a frame to write rings this bell.
+        let bell = Bell::default();
+        let waker = bell.waker();
+        bell.ring();
         loop {
-            let due = self.due();
-            if timer.deadline() != due {
-                timer.as_mut().reset(due);
-            }
-            let step = tokio::select! {
-                biased;
-                () = &mut shutdown => Err(Some(Closing::going_away())),
-                () = &mut timer => self.ring().await,
-                started = started(&mut self.starting), if self.starting.is_some() => {
-                    let () = started;
-                    self.starting = None;
-                    Ok(())
+            let next = poll_fn(|context| {
+                bell.listen(context);
+                if bell.has_rung() {
+                    let due = self.due();
+                    if timer.deadline() != due {
+                        timer.as_mut().reset(due);
+                    }
+                    let alarms = (shutdown.as_mut(), timer.as_mut());
+                    let next = self.poll_next(alarms, &mut Context::from_waker(&waker));
+                    if next.is_ready() {
+                        // There may be more, which nothing would ring for again.
+                        bell.ring();
+                        return next;
+                    }
                 }
-                message = self.stream.recv(), if self.starting.is_none() => match message {
-                    // Boxed, since a socket that only listens should not hold room for it.
-                    Some(Ok(message)) => Box::pin(self.hear(message)).await,
-                    _ => Err(None),
-                },
-                () = self.outbox.filled() => self.write().await,
+                self.outbox.poll_filled(context).map(|()| Next::Write)
+            });
+            let step = match next.await {
+                Next::End(end) => Err(end),
+                Next::Alarm => self.ring().await,
+                // Boxed, since a socket that only listens should not hold room for it.
+                Next::Hear(message) => Box::pin(self.hear(message)).await,
+                Next::Started => Ok(()),
+                Next::Write => self.write().await,
             };
             if let Err(end) = step {
                 return end;
             }
-            while let Some(ended) = self.tasks.try_join_next() {
+            while !self.tasks.is_empty()
+                && let Some(ended) = self.tasks.try_join_next()
+            {
                 // An operation that failed in a way nobody foresaw must not leave its client
                 // waiting: the client connects again, and goes on from its cursor.
                 if ended.is_err_and(|error| error.is_panic()) {
@@ -174,6 +202,31 @@ impl Socket {
                 }
             }
         }
+    }
+
+    /// Looks for what there is to do, but for frames to write.
+    fn poll_next(
+        &mut self,
+        (shutdown, timer): (Pin<&mut impl Future<Output = ()>>, Pin<&mut Sleep>),
+        context: &mut Context<'_>,
+    ) -> Poll<Next> {
+        if shutdown.poll(context).is_ready() {
+            return Poll::Ready(Next::End(Some(Closing::going_away())));
+        }
+        if timer.poll(context).is_ready() {
+            return Poll::Ready(Next::Alarm);
+        }
+        if let Some(starting) = &mut self.starting {
+            ready!(starting.as_mut().poll(context));
+            self.starting = None;
+            return Poll::Ready(Next::Started);
+        }
+        let message = ready!(pin!(self.stream.recv()).poll(context));
+        Poll::Ready(match message {
+            Some(Ok(message)) => Next::Hear(message),
+            Some(Err(error)) => Next::End(Closing::unreadable(error)),
+            None => Next::End(None),
+        })
     }
 
     /// When there is something to do, whatever the client does.
@@ -231,7 +284,7 @@ impl Socket {
             Said::ConnectionInit { payload } => self.init(payload.unwrap_or_default()).await,
             Said::Ping { payload } => self.send(Message::Text(protocol::pong(payload))).await,
             Said::Pong {} => Ok(()),
-            Said::Subscribe { id, payload } if id.is_empty() || payload.is_unnamed() => {
+            Said::Subscribe { id, payload } if id.is_empty() || payload.says_nothing() => {
                 Err(Some(Closing::bad_request("Invalid message received")))
             }
             Said::Subscribe { id, payload } => self.subscribe(&id, payload),
@@ -302,14 +355,23 @@ impl Socket {
         if self.running.contains_key(&name) {
             return Err(Some(Closing::subscriber_exists(id)));
         }
-        if self.running.len() >= usize::from(self.server.app.settings.max_socket_operations) {
-            return Err(Some(Closing::bad_request(
-                "Too many operations on one socket",
-            )));
-        }
         let lane = Lane::new(name.clone());
         let (outbox, server) = (Arc::clone(&self.outbox), self.server.clone());
-        let work = match Operation::parse(&server, params) {
+        let most = usize::from(server.app.settings.max_socket_operations);
+        if self.running.len() >= 2 * most {
+            // It does not even wait to hear that there are too many.
+            return Err(Some(Closing::bad_request("Too many operations")));
+        }
+        let operation = if self.running.len() < most {
+            match server.rates.operation(&credential) {
+                Ok(()) => Operation::parse(&server, params),
+                Err(error) => Err(Box::new(refused(error))),
+            }
+        } else {
+            let error = Error::Conflict(format!("a socket has at most {most} operations"));
+            Err(Box::new(refused(error)))
+        };
+        let work = match operation {
             Err(answer) => {
                 let errors = Body::Errors(written_errors(&answer).into());
                 let lane = Arc::clone(&lane);
@@ -319,7 +381,7 @@ impl Socket {
             }
             Ok(operation) if operation.kind == OperationType::Subscription => {
                 let (started, starting) = oneshot::channel();
-                self.starting = Some(starting);
+                self.starting = Some(Box::pin(begun(starting)));
                 let plan = operation.into_plan(&server.schema);
                 let (fanout, lane) = (&server.fanout, Arc::clone(&lane));
                 let (seat, membership) = Seat::new(fanout, credential, outbox, lane);
@@ -348,36 +410,31 @@ impl Socket {
 
     /// Writes what waits, with one flush.
     async fn write(&mut self) -> Result<(), Option<Closing>> {
-        let mut frames = Vec::new();
-        self.outbox.take(BATCH, &mut frames);
-        let began = Instant::now();
+        let frames = self.outbox.take(BATCH);
         let limit = self.server.app.settings.write_timeout();
-        in_time(limit, self.write_all(frames)).await??;
-        if began.elapsed() > STALLED {
-            self.pong_due = false;
-        }
-        Ok(())
-    }
-
-    async fn write_all(&mut self, frames: Vec<Frame>) -> Result<(), Option<Closing>> {
+        let began = Instant::now();
         for Frame { lane, body } in frames {
-            // It may have been completed by the client, and its name be another one's by now.
-            let Some(running) = self.running.get(&lane.name) else {
-                continue;
-            };
-            if !Arc::ptr_eq(&running.lane, &lane) {
+            // The client may have completed it.
+            if lane.has_ended() {
                 continue;
             }
             let Some(message) = protocol::message(&lane.name, &body) else {
                 return Err(Some(Closing::restart()));
             };
             if body.is_last() {
+                self.outbox.end(&lane);
                 self.running.remove(&lane.name);
             }
-            let fed = self.stream.feed(Message::Text(message)).await;
+            // Each has its own time: who reads steadily is not cut off for what waits for him.
+            let fed = in_time(limit, self.stream.feed(Message::Text(message))).await?;
             fed.map_err(|_| None)?;
         }
-        self.stream.flush().await.map_err(|_| None)
+        let flushed = in_time(limit, self.stream.flush()).await?;
+        flushed.map_err(|_| None)?;
+        if began.elapsed() > STALLED {
+            self.pong_due = false;
+        }
+        Ok(())
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Option<Closing>> {
@@ -389,15 +446,18 @@ impl Socket {
 
 /// What a write leads to, if it does not take longer than a client may let us wait.
 async fn in_time<T>(limit: Duration, write: impl Future<Output = T>) -> Result<T, Option<Closing>> {
+    let mut write = pin!(write);
+    // Mostly the kernel takes it at once, and no clock is needed.
+    if let Poll::Ready(written) = poll!(&mut write) {
+        return Ok(written);
+    }
     let written = tokio::time::timeout(limit, write).await;
     written.map_err(|_| Some(Closing::slow_consumer()))
 }
 
 /// Resolves when a subscription misses nothing any more, or when its operation has ended.
-async fn started(starting: &mut Option<oneshot::Receiver<()>>) {
-    if let Some(starting) = starting {
-        let _ = tokio::time::timeout(START_DEADLINE, starting).await;
-    }
+async fn begun(starting: oneshot::Receiver<()>) {
+    let _ = tokio::time::timeout(START_DEADLINE, starting).await;
 }
 
 /// Runs a query or mutation; what there is to say of it.
@@ -411,9 +471,6 @@ async fn execute(server: &Server, credential: &Credential, operation: Operation)
         }
         Err(error) => return vec![Body::Errors(written_errors(&refused(error)).into())],
     };
-    if let Err(error) = server.rates.operation(credential) {
-        return vec![Body::Errors(written_errors(&refused(error)).into())];
-    }
     let session = Session {
         credential: credential.clone(),
         viewer: Present::new(viewer),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::db::enums::{Access, EventKind};
+use crate::db::lookups::Lookups;
 use crate::db::message::Message;
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
@@ -29,6 +30,8 @@ pub struct Event {
     pub audience: Audience,
     /// Who saw the thread before, if this may have changed who does.
     pub former: Option<Former>,
+    /// What was looked up to tell of it.
+    pub lookups: Lookups,
 }
 
 /// Who saw a thread before a change, its participants aside.

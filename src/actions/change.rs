@@ -10,6 +10,7 @@ use crate::db::access::{ThreadAccess, find};
 use crate::db::deleted_thread;
 use crate::db::enums::MessageType;
 use crate::db::events;
+use crate::db::lookups::Lookups;
 use crate::db::message::Message;
 use crate::db::message_list;
 use crate::db::pool::Conn;
@@ -113,6 +114,7 @@ impl Change {
             occurred_at: self.now,
             audience,
             former: None,
+            lookups: Lookups::default(),
         });
     }
 
@@ -125,6 +127,14 @@ impl Change {
     /// Tells something about a message, to those who may see the message.
     pub fn tell_message(&mut self, message: &Message, fact: impl FnOnce(Arc<Message>) -> Fact) {
         self.tell(fact(Arc::new(message.clone())), audience(message));
+    }
+
+    /// Tells that a message was sent to which nobody has reacted yet.
+    pub fn tell_sent(&mut self, message: &Message) {
+        self.tell_message(message, Fact::MessageCreated);
+        if let Some(event) = self.told.last() {
+            event.lookups.nobody_reacted(message.id);
+        }
     }
 
     /// Counts a message that was just sent, and lets the thread's times follow.

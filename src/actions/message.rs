@@ -97,7 +97,7 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
             message.set_sent(change.next_seq(), change.sending_time());
             message::save(conn, &message).await?;
             change.count_sent(&message);
-            change.tell_message(&message, Fact::MessageCreated);
+            change.tell_sent(&message);
             let (thread, told) = change.save(conn).await?;
             Ok((message, thread, told))
         })

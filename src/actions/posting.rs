@@ -143,12 +143,14 @@ pub async fn post(
         return Ok(message);
     }
     change.count_sent(&message);
-    if !input.reactions.is_empty() {
+    if input.reactions.is_empty() {
+        change.tell_sent(&message);
+    } else {
         let access = change.access().message(message.clone())?;
         let given = reaction::in_name_of(viewer, &input.reactions)?;
         reaction::add_all(conn, &access, &given, "reactions", change.now).await?;
+        change.tell_message(&message, Fact::MessageCreated);
     }
-    change.tell_message(&message, Fact::MessageCreated);
     Ok(message)
 }
 
@@ -174,7 +176,7 @@ pub async fn write_action(
     };
     let message = message::insert(conn, &row).await?;
     change.count_sent(&message);
-    change.tell_message(&message, Fact::MessageCreated);
+    change.tell_sent(&message);
     Ok(())
 }
 

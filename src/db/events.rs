@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
 use crate::db::enums::{Access, EventKind};
+use crate::db::lookups::Lookups;
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
 use crate::db::schema::events;
@@ -256,6 +257,7 @@ pub(in crate::db) fn event(
                 access,
             },
         ),
+        lookups: Lookups::default(),
     })))
 }
 

@@ -47,6 +47,8 @@ pub mod hidden;
 
 pub mod snapshot;
 
+pub mod lookups;
+
 pub mod events;
 
 pub mod log;

@@ -11,12 +11,14 @@ use tokio::sync::mpsc;
 use crate::app::App;
 use crate::auth::{Credential, Present, Viewer, Witness};
 use crate::db::access::Eyes;
+use crate::event::Event;
 use crate::graphql::BobbinSchema;
 use crate::graphql::answer::{finished, is_internal, written, written_errors};
 use crate::graphql::context::{Asking, Session, Target, Told};
+use crate::graphql::loaders::Telling;
 use crate::graphql::rounds::Rounds;
-use crate::live::replay::Occurrence;
-use crate::live::viewer;
+use crate::live::replay::{Occurrence, What};
+use crate::live::viewer::{self, telling};
 
 /// What is executed for a subscription.
 pub struct Plan {
@@ -93,6 +95,7 @@ pub struct Run {
     told: mpsc::Sender<Told>,
     answers: BoxStream<'static, Response>,
     rounds: Rounds,
+    telling: Telling,
 }
 
 impl Run {
@@ -105,7 +108,7 @@ impl Run {
         };
         let (told, source) = mpsc::channel(1);
         let asking = Asking::new(Arc::clone(app), Some(session)).fed(source);
-        let rounds = asking.rounds();
+        let (rounds, telling) = (asking.rounds(), asking.telling());
         Self {
             present,
             told,
@@ -114,6 +117,7 @@ impl Run {
                 .execute_stream((plan.request)().data(asking))
                 .boxed(),
             rounds,
+            telling,
         }
     }
 
@@ -125,7 +129,11 @@ impl Run {
             access: occurrence.access.seen_as(to.eyes).watched_by(&witness),
             ..occurrence.clone()
         };
-        self.answer(Told::OfThread(told)).await
+        let event = match &occurrence.what {
+            What::Event(event) => Some(&**event),
+            _ => None,
+        };
+        self.answer(event, Told::OfThread(told)).await
     }
 
     /// Executes it for something that one viewer is told of all that he sees.
@@ -139,10 +147,16 @@ impl Run {
         if let Some(access) = told.what.access_mut() {
             *access = access.watched_by(self.present.witness());
         }
-        self.answer(Told::OfEverything(told)).await
+        let event = match &occurrence.what {
+            telling::What::Event(event, _) => Some(&**event),
+            _ => None,
+        };
+        self.answer(event, Told::OfEverything(told)).await
     }
 
-    async fn answer(&mut self, told: Told) -> Executed {
+    async fn answer(&mut self, event: Option<&Event>, told: Told) -> Executed {
+        let lookups = event.map(|event| event.lookups.clone());
+        self.telling.renew(lookups);
         let witness: Witness = self.present.witness().clone();
         witness.take();
         // The channel holds one, and the last one was taken out for its answer.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::app::App;
 use crate::auth::{Credential, Present, Viewer};
 use crate::error::{Error, Result};
-use crate::graphql::loaders::Batch;
+use crate::graphql::loaders::{Batch, Telling};
 use crate::graphql::rounds::Rounds;
 use crate::ids::{Ref, ThreadId};
 use crate::live::replay::Occurrence;
@@ -32,6 +32,7 @@ pub struct Asking {
     session: Option<Session>,
     batch: Option<DataLoader<Batch>>,
     rounds: Rounds,
+    telling: Telling,
     source: Source,
 }
 
@@ -66,15 +67,17 @@ enum Source {
 impl Asking {
     /// For somebody with a credential, or for nobody, who may read nothing but the schema.
     pub fn new(app: Arc<App>, session: Option<Session>) -> Self {
-        let rounds = Rounds::default();
+        let (rounds, telling) = (Rounds::default(), Telling::default());
         let batch = session.as_ref().map(|session| {
-            Batch::new(Arc::clone(&app), session.viewer.clone(), rounds.clone()).loader()
+            let (viewer, telling) = (session.viewer.clone(), telling.clone());
+            Batch::new(Arc::clone(&app), viewer, rounds.clone(), telling).loader()
         });
         Self {
             app,
             session,
             batch,
             rounds,
+            telling,
             source: Source::None,
         }
     }
@@ -94,6 +97,11 @@ impl Asking {
             source: Source::Fed(Mutex::new(Some(occurrences))),
             ..self
         }
+    }
+
+    /// Of which event it tells.
+    pub fn telling(&self) -> Telling {
+        self.telling.clone()
     }
 
     /// When its look-ups are made.

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::TokioSpawner;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::app::App;
 use crate::auth::Present;
 use crate::db::access::{ThreadAccess, find};
 use crate::db::inbox::{self, Inbox};
+use crate::db::lookups::{Kinds, Lookups, Table};
 use crate::db::message::{self, Message};
 use crate::db::organization::{self, Membership, Organization};
 use crate::db::pool::Conn;
@@ -28,6 +31,25 @@ pub struct Batch {
     app: Arc<App>,
     pub(in crate::graphql) viewer: Present,
     rounds: Rounds,
+    telling: Telling,
+}
+
+/// What was looked up already of the event that is being told, if one is.
+#[derive(Debug, Clone, Default)]
+pub struct Telling(Arc<Mutex<Option<Lookups>>>);
+
+impl Telling {
+    /// It is about this event from now on.
+    pub fn renew(&self, lookups: Option<Lookups>) {
+        *self.0.lock().expect("no holder of this lock panics") = lookups;
+    }
+
+    fn get(&self) -> Option<Lookups> {
+        self.0
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
+    }
 }
 
 /// A connection for a look-up, which is being made until this is dropped.
@@ -52,11 +74,12 @@ impl DerefMut for LookUp {
 
 impl Batch {
     /// For this viewer.
-    pub fn new(app: Arc<App>, viewer: Present, rounds: Rounds) -> Self {
+    pub fn new(app: Arc<App>, viewer: Present, rounds: Rounds, telling: Telling) -> Self {
         Self {
             app,
             viewer,
             rounds,
+            telling,
         }
     }
 
@@ -73,6 +96,30 @@ impl Batch {
             conn: self.app.conn().await?,
             _loading: loading,
         })
+    }
+
+    /// Looks up what does not depend on who asks: once for all who are told of an event.
+    async fn once<K: Copy + Eq + Hash, V: Clone>(
+        &self,
+        table: fn(&Kinds) -> &Table<K, V>,
+        keys: &[K],
+        load: impl for<'a> FnOnce(&'a mut Conn, &'a [K]) -> BoxFuture<'a, Result<HashMap<K, V>>>,
+    ) -> Result<HashMap<K, V>> {
+        let lookups = self.telling.get();
+        let Some(kinds) = lookups.as_ref().and_then(Lookups::kinds) else {
+            let mut look_up = self.conn().await?;
+            return load(&mut look_up, keys).await;
+        };
+        // To wait for another one's look-up is as good as one's own.
+        let _loading = self.rounds.begin();
+        let mut open = table(kinds).open(keys).await;
+        let missing = open.missing();
+        if !missing.is_empty() {
+            let mut look_up = self.conn().await?;
+            let found = load(&mut look_up, &missing).await?;
+            open.keep(missing, found);
+        }
+        Ok(open.found())
     }
 }
 
@@ -109,9 +156,17 @@ impl Loader<UserId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>> {
-        let conn = &mut self.conn().await?;
-        let users = user::by_ids(conn, keys).await?;
-        Ok(users.into_iter().map(|user| (user.id, user)).collect())
+        self.once(
+            |kinds| &kinds.users,
+            keys,
+            |conn, keys| {
+                let found = user::by_ids(conn, keys);
+                found
+                    .map_ok(|all| all.into_iter().map(|one| (one.id, one)).collect())
+                    .boxed()
+            },
+        )
+        .await
     }
 }
 
@@ -120,9 +175,17 @@ impl Loader<OrganizationId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[OrganizationId]) -> Result<HashMap<OrganizationId, Organization>> {
-        let conn = &mut self.conn().await?;
-        let found = organization::by_ids(conn, keys).await?;
-        Ok(found.into_iter().map(|found| (found.id, found)).collect())
+        self.once(
+            |kinds| &kinds.organizations,
+            keys,
+            |conn, keys| {
+                let found = organization::by_ids(conn, keys);
+                found
+                    .map_ok(|all| all.into_iter().map(|one| (one.id, one)).collect())
+                    .boxed()
+            },
+        )
+        .await
     }
 }
 
@@ -163,12 +226,17 @@ impl Loader<MessageId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Arc<Message>>> {
-        let conn = &mut self.conn().await?;
-        let found = message::by_ids(conn, keys).await?;
-        Ok(found
-            .into_iter()
-            .map(|message| (message.id, Arc::new(message)))
-            .collect())
+        self.once(
+            |kinds| &kinds.messages,
+            keys,
+            |conn, keys| {
+                let found = message::by_ids(conn, keys);
+                found
+                    .map_ok(|all| all.into_iter().map(|one| (one.id, Arc::new(one))).collect())
+                    .boxed()
+            },
+        )
+        .await
     }
 }
 
@@ -178,9 +246,17 @@ impl Loader<ReactionsTo> for Batch {
 
     async fn load(&self, keys: &[ReactionsTo]) -> Result<HashMap<ReactionsTo, Vec<Reaction>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.conn().await?;
-        let found = reaction::of_messages(conn, &ids).await?;
-        Ok(gather(found, |reaction| ReactionsTo(reaction.message_id)))
+        let found = self.once(
+            |kinds| &kinds.reactions,
+            &ids,
+            |conn, ids| {
+                let found = reaction::of_messages(conn, ids);
+                found
+                    .map_ok(|all| gather(all, |one| one.message_id))
+                    .boxed()
+            },
+        );
+        Ok(rename(found.await?, ReactionsTo))
     }
 }
 
@@ -190,12 +266,12 @@ impl Loader<ReadersOf> for Batch {
 
     async fn load(&self, keys: &[ReadersOf]) -> Result<HashMap<ReadersOf, Vec<UserId>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.conn().await?;
-        let found = watermark::readers(conn, &ids).await?;
-        Ok(found
-            .into_iter()
-            .map(|(id, readers)| (ReadersOf(id), readers))
-            .collect())
+        let found = self.once(
+            |kinds| &kinds.readers,
+            &ids,
+            |conn, ids| watermark::readers(conn, ids).boxed(),
+        );
+        Ok(rename(found.await?, ReadersOf))
     }
 }
 
@@ -205,12 +281,12 @@ impl Loader<ReaderCountOf> for Batch {
 
     async fn load(&self, keys: &[ReaderCountOf]) -> Result<HashMap<ReaderCountOf, i32>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.conn().await?;
-        let found = watermark::reader_counts(conn, &ids).await?;
-        Ok(found
-            .into_iter()
-            .map(|(id, count)| (ReaderCountOf(id), count))
-            .collect())
+        let found = self.once(
+            |kinds| &kinds.reader_counts,
+            &ids,
+            |conn, ids| watermark::reader_counts(conn, ids).boxed(),
+        );
+        Ok(rename(found.await?, ReaderCountOf))
     }
 }
 
@@ -220,12 +296,12 @@ impl Loader<ReceiversOf> for Batch {
 
     async fn load(&self, keys: &[ReceiversOf]) -> Result<HashMap<ReceiversOf, Vec<UserId>>> {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
-        let conn = &mut self.conn().await?;
-        let found = watermark::receivers(conn, &ids).await?;
-        Ok(found
-            .into_iter()
-            .map(|(id, receivers)| (ReceiversOf(id), receivers))
-            .collect())
+        let found = self.once(
+            |kinds| &kinds.receivers,
+            &ids,
+            |conn, ids| watermark::receivers(conn, ids).boxed(),
+        );
+        Ok(rename(found.await?, ReceiversOf))
     }
 }
 
@@ -260,10 +336,26 @@ impl Loader<InboxId> for Batch {
     type Error = Error;
 
     async fn load(&self, keys: &[InboxId]) -> Result<HashMap<InboxId, Inbox>> {
-        let conn = &mut self.conn().await?;
-        let found = inbox::by_ids(conn, keys).await?;
-        Ok(found.into_iter().map(|inbox| (inbox.id, inbox)).collect())
+        self.once(
+            |kinds| &kinds.inboxes,
+            keys,
+            |conn, keys| {
+                let found = inbox::by_ids(conn, keys);
+                found
+                    .map_ok(|all| all.into_iter().map(|one| (one.id, one)).collect())
+                    .boxed()
+            },
+        )
+        .await
     }
+}
+
+/// The same by another key.
+fn rename<K: Hash + Eq, N: Hash + Eq, V>(found: HashMap<K, V>, name: fn(K) -> N) -> HashMap<N, V> {
+    found
+        .into_iter()
+        .map(|(key, value)| (name(key), value))
+        .collect()
 }
 
 fn gather<K: Hash + Eq, V>(rows: Vec<V>, key: impl Fn(&V) -> K) -> HashMap<K, Vec<V>> {

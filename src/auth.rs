@@ -147,17 +147,16 @@ pub enum Credential {
     /// A backend's key.
     Key {
         /// The part before the colon.
-        id: String,
+        id: Arc<str>,
     },
 }
 
 impl Credential {
-    /// Whether a change of this access concerns it.
-    pub fn is_of(&self, subject: &Subject) -> bool {
-        match (self, subject) {
-            (Self::Token { user, .. }, Subject::User(changed)) => user == changed,
-            (Self::Key { id }, Subject::Key(changed)) => **id == **changed,
-            _ => false,
+    /// Whose changes of access concern it.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Token { user, .. } => Subject::User(*user),
+            Self::Key { id } => Subject::Key(Arc::clone(id)),
         }
     }
 
@@ -255,7 +254,7 @@ async fn verify_key(app: &App, text: &str) -> Result<Credential> {
     let hash = hash_secret(secret);
     match key {
         Some(key) if constant_time::verify_slices_are_equal(&hash, &key.secret_hash).is_ok() => {
-            Ok(Credential::Key { id: key.id })
+            Ok(Credential::Key { id: key.id.into() })
         }
         _ => Err(refused("unknown or revoked API key")),
     }

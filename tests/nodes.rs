@@ -202,6 +202,32 @@ async fn receipts_and_lost_access_cross_the_nodes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_seen_is_told_while_a_transaction_stays_open_somewhere() {
+    let cluster = Cluster::start().await;
+    let talk = Talk::new(&cluster).await;
+    let (ada, bob) = (&talk.ada, &talk.bob);
+    let (first, second) = (
+        ada.say(&talk.thread, "first").await,
+        ada.say(&talk.thread, "second").await,
+    );
+    let sql = cluster.nodes[0].server.sql().await;
+    let open = "BEGIN; SELECT pg_current_xact_id()";
+    sql.batch_execute(open).await.expect("a transaction");
+    let see = async |message: &str| {
+        let input = json!({ "threadId": talk.thread, "messageId": message });
+        bob.mutate("markThreadSeen", input, "__typename")
+            .await
+            .at("");
+    };
+    see(&first).await;
+    let mut events = ada.follow_thread(&talk.thread, None).await;
+    see(&second).await;
+    let up_to = |event: &Value| event["upTo"]["body"] == "second";
+    events.until(up_to).await;
+    sql.batch_execute("COMMIT").await.expect("the end");
+}
+
 async fn set_typing(actor: &Actor, thread: &str, typing: bool) {
     let input = json!({ "threadId": thread, "typing": typing });
     actor.mutate("setTyping", input, "threadId").await.at("");

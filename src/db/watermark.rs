@@ -70,7 +70,7 @@ impl Watermark {
     }
 
     /// The transaction of that move.
-    fn xid_for(&self, access: &ThreadAccess) -> Option<i64> {
+    pub fn xid_for(&self, access: &ThreadAccess) -> Option<i64> {
         if access.is_staff() {
             Some(self.xid)
         } else {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::error::{Error, Result};
 use crate::fanout::delivery::{Made, make};
-use crate::fanout::group::{Group, Joining};
+use crate::fanout::group::{Admission, Group, Joining};
 use crate::fanout::outbox::Body;
 use crate::fanout::run::Run;
 use crate::fanout::seat::{Admitted, Seat};
@@ -120,24 +120,38 @@ impl CatchUp {
             return self.prove().await;
         }
         if self.admitted.access.is_staff() != self.group().key.staff {
-            let (fanout, plan) = (&self.seat.fanout, Arc::clone(&self.group().plan));
-            self.joining = Group::join(fanout, &plan, &self.admitted.access).await?;
+            self.find_group().await?;
         }
-        let Some(head) = self.group().admit(&self.seat, &self.admitted, self.told) else {
-            return Ok(Progress::Done);
-        };
-        if self.told.seq >= head.seq {
-            self.replay.tell_moves().await?;
-            // What the group has told stood in the table before this was read.
-            self.replay.moves_told_before(head.running);
-            return Ok(Progress::More);
+        let at = (self.told, self.replay.moves_read_at());
+        match self.group().admit(&self.seat, &self.admitted, at) {
+            Admission::Granted => Ok(Progress::Done),
+            Admission::Behind(head) if self.told.seq >= head.seq => {
+                self.replay.tell_moves().await?;
+                // What the group has told stood in the table before this was read.
+                self.replay.moves_told_before(head.running);
+                Ok(Progress::More)
+            }
+            Admission::Behind(_) => self.read().await,
+            Admission::Unproven => self.prove().await,
+            Admission::Closed => {
+                self.find_group().await?;
+                Ok(Progress::More)
+            }
         }
-        self.read().await
     }
 
-    /// Whether somebody's access has changed since his was proven.
+    /// Finds the group that he belongs to by now.
+    async fn find_group(&mut self) -> Result<()> {
+        let (fanout, plan) = (&self.seat.fanout, Arc::clone(&self.group().plan));
+        self.joining = Group::join(fanout, &plan, &self.admitted.access).await?;
+        Ok(())
+    }
+
+    /// Whether his access may have changed since it was proven.
     fn is_in_doubt(&self) -> bool {
-        self.admitted.epoch != self.seat.app().bus.access_changes()
+        let rights = &self.seat.app().bus.rights;
+        let changed = |known| rights.changed_since(known, &self.seat.credential.subject());
+        self.admitted.rights.is_none_or(changed)
     }
 
     /// Whether something was read for an audience that may not be his any more.
@@ -165,8 +179,14 @@ impl CatchUp {
                 *turn = Some(run);
             }
         }
-        let to = bodies.last().map_or(from, |(_, position)| position.seq);
-        self.count_replay(from, to);
+        let Some((_, last)) = bodies.last() else {
+            // Nothing is left of the log, unless the proof is older than what is missing.
+            return match self.replay.position().seq == from && !self.replay.has_steps() {
+                true => self.prove().await,
+                false => Ok(Progress::More),
+            };
+        };
+        self.count_replay(from, last.seq);
         for (body, position) in bodies {
             if self.is_in_doubt() {
                 // What was made for the former audience may not be for him any more.
@@ -215,7 +235,8 @@ impl CatchUp {
     /// Goes back to what has been told in fact.
     fn rewind(&mut self) {
         let app = Arc::clone(self.seat.app());
-        self.replay = Replay::new(app, self.admitted.access.clone(), self.told);
+        let (access, read_at) = (self.admitted.access.clone(), self.replay.moves_read_at());
+        self.replay = Replay::new(app, access, self.told, read_at);
     }
 
     /// Reads up to the thread's deletion.

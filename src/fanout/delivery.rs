@@ -35,11 +35,15 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How many occurrences go out together at most.
 const MOST_TOGETHER: usize = 64;
 
-/// How long a group rests after it has told its members, for each of them: about what it takes to
-/// write to them. What comes meanwhile is written together, at a fraction of the cost.
+/// How long a group whose thread is busy rests at least after it has told its members, for each of
+/// them: about twice what it takes to write to one. What comes meanwhile is written together, at a
+/// fraction of the cost.
 const REST: Duration = Duration::from_micros(8);
 
-/// How long it rests at most.
+/// It rests the longer the longer the thread is busy, up to so many times that.
+const LONGER: u32 = 4;
+
+/// How long it rests at most, however many there are.
 const LONGEST_REST: Duration = Duration::from_millis(40);
 
 /// A rest that is shorter is none: there is nothing to gain.
@@ -48,8 +52,9 @@ const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// What is to go out together.
 struct Batch {
     news: Vec<News>,
-    /// What each has become; nothing, if nobody was there for whom it is news.
-    bodies: Vec<Option<Body>>,
+    /// What each has become.
+    bodies: Vec<Body>,
+    rest: Duration,
     not_before: Instant,
 }
 
@@ -58,24 +63,31 @@ impl Default for Batch {
         Self {
             news: Vec::new(),
             bodies: Vec::new(),
+            rest: Duration::ZERO,
             not_before: Instant::now(),
         }
     }
 }
 
 impl Batch {
-    fn take(&mut self) -> (Vec<News>, Vec<Option<Body>>) {
+    fn take(&mut self) -> (Vec<News>, Vec<Body>) {
         (
             std::mem::take(&mut self.news),
             std::mem::take(&mut self.bodies),
         )
     }
 
-    /// Says how many have just been told.
-    fn rest_after(&mut self, members: usize) {
-        let rest = REST * u32::try_from(members).unwrap_or(u32::MAX);
-        if rest >= SHORTEST_REST {
-            self.not_before = Instant::now() + rest.min(LONGEST_REST);
+    /// Says to how many members how many things have just been told. Who is told one thing at a
+    /// time is told at once.
+    fn rest_after(&mut self, members: usize, told: usize) {
+        let least = REST * u32::try_from(members).unwrap_or(u32::MAX / LONGER);
+        let longest = LONGEST_REST.min(least * LONGER);
+        self.rest = match told {
+            0 | 1 => self.rest / 2,
+            _ => longest.min(least.max(self.rest * 2)),
+        };
+        if self.rest >= SHORTEST_REST {
+            self.not_before = Instant::now() + self.rest;
         }
     }
 }
@@ -101,19 +113,21 @@ impl Group {
                     Ok(step) => step,
                     Err(_) => {
                         runs.clear();
-                        self.shared.forget();
+                        self.shared.rest();
                         next.await
                     }
                 }
             };
             sleep_until(batch.not_before).await;
-            ended = self.take(&mut runs, &mut batch, step).await;
+            let mut seq = feed.position().seq;
+            ended = self.take(&mut runs, &mut batch, (step, seq)).await;
             // All that has come meanwhile goes out together.
             while !ended && batch.news.len() < MOST_TOGETHER {
                 let Some(step) = feed.take_ready() else {
                     break;
                 };
-                ended = self.take(&mut runs, &mut batch, Some(step)).await;
+                seq = feed.position().seq;
+                ended = self.take(&mut runs, &mut batch, (Some(step), seq)).await;
             }
             self.flush(&mut batch);
         }
@@ -121,54 +135,66 @@ impl Group {
         self.dismiss(&Body::Complete);
     }
 
-    /// Takes the next step; answers whether it was the last one.
+    /// Takes the next step, with the newest event that its feed knows; answers whether it was the
+    /// last one.
     async fn take(
         self: &Arc<Self>,
         runs: &mut Vec<Run>,
         batch: &mut Batch,
-        step: Option<Step>,
+        (step, seq): (Option<Step>, i64),
     ) -> bool {
         match step {
             None => return true,
             Some(Step::Prove(whose)) => {
                 self.flush(batch);
                 self.shared.forget();
+                // First, so that nobody joins beside those who are asked now.
+                self.require_proof(seq);
                 self.prove(&whose).await;
+                false
             }
             Some(Step::Tell(occurrence, position)) => {
-                self.deliver(runs, batch, (occurrence, position)).await;
+                self.deliver(runs, batch, (occurrence, position)).await
             }
         }
-        false
     }
 
-    /// Makes one thing that is to be told, and tells it if it is not the same for all.
-    async fn deliver(self: &Arc<Self>, runs: &mut Vec<Run>, batch: &mut Batch, news: News) {
-        let Some(member) = self.anyone(&news.0, news.1) else {
-            self.shared.skip();
-            batch.bodies.push(None);
-            batch.news.push(news);
-            return;
+    /// Makes one thing that is to be told, and tells it if it is not the same for all; answers
+    /// whether the group cannot go on.
+    async fn deliver(self: &Arc<Self>, runs: &mut Vec<Run>, batch: &mut Batch, news: News) -> bool {
+        let member = loop {
+            if let Some(member) = self.anyone(&news.0) {
+                break member;
+            }
+            self.flush(batch);
+            if self.pass(&news) {
+                self.shared.skip(&news.0);
+                return false;
+            }
         };
         if runs.is_empty() {
             runs.push(self.begin(&member.seat, &member.recipient));
         }
         let made = make(&mut runs[0], &news.0, &member.recipient).await;
-        if made.body.is_last() {
-            self.shared.skip();
+        if matches!(made.body, Body::Restart) {
+            // Nobody has been told: whoever comes back finds another group.
             self.flush(batch);
-            return self.dismiss(&made.body);
+            self.end();
+            self.dismiss(&made.body);
+            return true;
         }
         if made.personal {
-            self.shared.skip();
+            self.shared.skip(&news.0);
             self.flush(batch);
             self.app().metrics.executed_for_one();
-            return self.deliver_each(runs, news, member, made).await;
+            self.deliver_each(runs, news, member, made).await;
+        } else {
+            self.app().metrics.executed_for_all();
+            self.shared.keep(&news.0, news.1, &made.body);
+            batch.bodies.push(made.body);
+            batch.news.push(news);
         }
-        self.app().metrics.executed_for_all();
-        self.shared.keep(&news.0, news.1, &made.body);
-        batch.bodies.push(Some(made.body));
-        batch.news.push(news);
+        false
     }
 
     /// Tells what is the same for all.
@@ -177,22 +203,9 @@ impl Group {
         let Some((last, _)) = news.last() else {
             return;
         };
-        let body = |index: usize, _: &Member| bodies[index].as_ref();
-        match self.tell(&news, body) {
-            Ok(late) => self.catch_up_all(late, &last.access),
-            // Nobody was there who needed it when it was to be made, but somebody has joined.
-            Err(joined) => {
-                for member in joined {
-                    if let Some(late) = self.release(&member) {
-                        self.catch_up_apart(late, &last.access);
-                    }
-                }
-                if let Ok(late) = self.tell(&news, body) {
-                    self.catch_up_all(late, &last.access);
-                }
-            }
-        }
-        batch.rest_after(self.size());
+        let late = self.tell(&news, |index, _| bodies.get(index));
+        self.catch_up_all(late.unwrap_or_default(), &last.access);
+        batch.rest_after(self.size(), news.len());
     }
 
     /// Tells each member what is for him alone.
@@ -207,9 +220,8 @@ impl Group {
             runs.push(self.begin(&first.seat, &first.recipient));
         }
         let mut bodies = HashMap::from([(first.seat.number, made.body)]);
-        let mut missing = self.members(|member| {
-            member.seat.number != first.seat.number && member.wants(&news.0, news.1)
-        });
+        let mut missing =
+            self.members(|member| member.seat.number != first.seat.number && member.wants(&news.0));
         let news = [news];
         let occurrence = &news[0].0;
         loop {
@@ -248,6 +260,7 @@ impl Group {
         let Late {
             member,
             at,
+            since,
             joining,
         } = late;
         member.seat.sit(None);
@@ -256,9 +269,14 @@ impl Group {
             recipient: member.recipient,
             // Whoever was a member was proven up to now, but what is decided from here on may
             // not have come to the group.
-            epoch: u64::MAX,
+            rights: None,
         };
-        let replay = Replay::new(Arc::clone(self.app()), admitted.access.clone(), at);
+        let replay = Replay::new(
+            Arc::clone(self.app()),
+            admitted.access.clone(),
+            at,
+            Some(since),
+        );
         let seat = member.seat;
         let work = Arc::clone(&seat).catch_up(replay, admitted, joining);
         self.fanout.spawn(&seat, work);
@@ -286,7 +304,8 @@ impl Group {
                     let seat = Arc::clone(&late.member.seat);
                     seat.sit(None);
                     let app = Arc::clone(self.app());
-                    let replay = Replay::new(app, admitted.access.clone(), late.at);
+                    let replay =
+                        Replay::new(app, admitted.access.clone(), late.at, Some(late.since));
                     let work = Arc::clone(&seat).catch_up(replay, admitted, late.joining);
                     self.fanout.spawn(&seat, work);
                 }

@@ -31,7 +31,13 @@ impl Seat {
         };
         started();
         let mut run = None;
-        while let Some(next) = feed.next().await {
+        loop {
+            let next = tokio::select! {
+                next = feed.next() => next,
+                // It may be long until something happens that would show it.
+                () = self.ended() => return,
+            };
+            let Some(next) = next else { break };
             let occurrence = match next {
                 Ok(occurrence) => occurrence,
                 Err(error) => return self.fail(error).await,

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -55,6 +56,10 @@ pub(in crate::fanout) struct Group {
 struct State {
     /// Up to where the members have been told everything.
     head: Option<Position>,
+    /// When they were last told of a watermark.
+    moves_told_at: Option<Instant>,
+    /// Whoever joins must have been proven to see the thread as it was behind this event.
+    proven_to: i64,
     members: HashMap<u64, Member>,
     /// How many are about to become members.
     joining: usize,
@@ -71,11 +76,11 @@ pub(in crate::fanout) struct Member {
 }
 
 impl Member {
-    /// Whether an occurrence is news to him; `position`: the one behind it.
-    pub fn wants(&self, occurrence: &Occurrence, position: Position) -> bool {
+    /// Whether an occurrence is news to him.
+    pub fn wants(&self, occurrence: &Occurrence) -> bool {
         match &occurrence.what {
             What::Event(event) => event.seq > self.from.seq,
-            What::Moved(..) => position.running > self.from.running,
+            What::Moved(moved) => moved.xid >= self.from.running,
             // What is true now is news to all who are here.
             What::Typing(..) | What::Presence(..) | What::Resync(_) => true,
         }
@@ -90,7 +95,21 @@ pub(in crate::fanout) struct Late {
     pub member: Member,
     /// Up to where he has been told everything.
     pub at: Position,
+    /// Since when he is none.
+    pub since: Instant,
     pub joining: Joining,
+}
+
+/// What becomes of somebody who wants to be a member.
+pub(in crate::fanout) enum Admission {
+    /// He is one.
+    Granted,
+    /// He has not been told all that the members have, up to here.
+    Behind(Position),
+    /// His proof is older than what may have taken the thread from him.
+    Unproven,
+    /// There is no such group any more: he finds another one.
+    Closed,
 }
 
 /// Keeps a group open for somebody who is about to become a member.
@@ -169,18 +188,25 @@ impl Group {
         self.state().head.expect("an open group stands somewhere")
     }
 
-    /// Makes somebody a member who has been told everything up to a position; none if that is
-    /// not up to where the group stands, which is answered then.
+    /// Makes somebody a member who has been told everything up to where he stands.
     pub fn admit(
         self: &Arc<Self>,
         seat: &Arc<Seat>,
         admitted: &Admitted,
-        at: Position,
-    ) -> Option<Position> {
+        (at, moves_read_at): (Position, Option<Instant>),
+    ) -> Admission {
         let mut state = self.state();
+        if state.closed {
+            return Admission::Closed;
+        }
         let head = state.head.expect("an open group stands somewhere");
-        if at.seq < head.seq || at.running < head.running {
-            return Some(head);
+        // What was told of watermarks before he read them he knows, however they are numbered.
+        let knows_moves = moves_read_at.is_some_and(|read| Some(read) > state.moves_told_at);
+        if at.seq < head.seq || !knows_moves {
+            return Admission::Behind(head);
+        }
+        if admitted.access.thread().seq < state.proven_to {
+            return Admission::Unproven;
         }
         let member = Member {
             seat: Arc::clone(seat),
@@ -194,7 +220,13 @@ impl Group {
         if seat.has_ended() {
             self.leave(seat);
         }
-        None
+        Admission::Granted
+    }
+
+    /// Whoever joins from now on must have been proven to see the thread as it is behind an event.
+    pub fn require_proof(&self, seq: i64) {
+        let mut state = self.state();
+        state.proven_to = state.proven_to.max(seq);
     }
 
     /// Somebody is no longer a member.
@@ -211,12 +243,21 @@ impl Group {
     }
 
     /// One of the members for whom an occurrence is news.
-    pub fn anyone(&self, occurrence: &Occurrence, position: Position) -> Option<Member> {
+    pub fn anyone(&self, occurrence: &Occurrence) -> Option<Member> {
         let state = self.state();
         let mut members = state.members.values();
-        members
-            .find(|member| member.wants(occurrence, position))
-            .cloned()
+        members.find(|member| member.wants(occurrence)).cloned()
+    }
+
+    /// Goes on behind what is news to none of the members; false: it is, to some.
+    pub fn pass(&self, (occurrence, position): &News) -> bool {
+        let mut state = self.state();
+        let mut members = state.members.values();
+        let passes = !members.any(|member| member.wants(occurrence));
+        if passes {
+            state.has_been_told(occurrence, *position);
+        }
+        passes
     }
 
     /// Gives each member what there is for him of these occurrences, which are news to him; then
@@ -229,10 +270,7 @@ impl Group {
         body: impl Fn(usize, &Member) -> Option<&'a Body>,
     ) -> Result<Vec<Late>, Vec<Member>> {
         let mut state = self.state();
-        let wants = |member: &Member, index: usize| {
-            let (occurrence, position) = &news[index];
-            member.wants(occurrence, *position)
-        };
+        let wants = |member: &Member, index: usize| member.wants(&news[index].0);
         let lacks = |member: &&Member| {
             let mut wanted = (0..news.len()).filter(|index| wants(member, *index));
             wanted.any(|index| body(index, member).is_none())
@@ -241,38 +279,34 @@ impl Group {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let Some((_, last)) = news.last() else {
+        let Some(before) = state.head else {
             return Ok(Vec::new());
         };
-        let before = state.head.unwrap_or(*last);
         let (mut full, mut told) = (Vec::new(), 0);
         state.members.retain(|_, member| {
             let mut at = before.or_later(member.from);
             for (index, (_, position)) in news.iter().enumerate() {
                 let body = body(index, member).filter(|_| wants(member, index));
-                match body.map(|body| member.seat.push(body)) {
+                match body.map(|body| (body.is_last(), member.seat.push(body))) {
                     None => {}
-                    Some(Pushed::Queued) => told += 1,
-                    Some(Pushed::Full) => {
+                    Some((true, Pushed::Queued)) | Some((_, Pushed::Ended)) => return false,
+                    Some((false, Pushed::Queued)) => told += 1,
+                    Some((_, Pushed::Full)) => {
                         full.push((member.clone(), at));
                         return false;
                     }
-                    Some(Pushed::Ended) => return false,
                 }
                 at = at.or_later(*position);
             }
             true
         });
-        state.head = Some(*last);
-        let late = |(member, at): (Member, Position)| {
-            state.joining += 1;
-            Late {
-                member,
-                at,
-                joining: Joining(Arc::clone(self)),
-            }
-        };
-        let late = full.into_iter().map(late).collect();
+        let late = full
+            .into_iter()
+            .map(|(member, at)| self.late(&mut state, member, at));
+        let late = late.collect();
+        for (occurrence, position) in news {
+            state.has_been_told(occurrence, *position);
+        }
         self.app().metrics.delivered(told);
         Ok(late)
     }
@@ -287,12 +321,18 @@ impl Group {
         let mut state = self.state();
         let member = state.members.remove(&member.seat.number)?;
         let head = state.head.expect("an open group stands somewhere");
+        let at = head.or_later(member.from);
+        Some(self.late(&mut state, member, at))
+    }
+
+    fn late(self: &Arc<Self>, state: &mut State, member: Member, at: Position) -> Late {
         state.joining += 1;
-        Some(Late {
-            at: head.or_later(member.from),
+        Late {
             member,
+            at,
+            since: Instant::now(),
             joining: Joining(Arc::clone(self)),
-        })
+        }
     }
 
     /// The same member with a new proof.
@@ -344,6 +384,14 @@ impl Group {
 }
 
 impl State {
+    /// All members have been told this, or it is no news to them.
+    fn has_been_told(&mut self, occurrence: &Occurrence, position: Position) {
+        self.head = Some(position);
+        if matches!(occurrence.what, What::Moved(_)) {
+            self.moves_told_at = Some(Instant::now());
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.members.is_empty() && self.joining == 0
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_graphql::Response;
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::{self, Credential, Present};
@@ -17,6 +18,7 @@ use crate::fanout::run::{Plan, Recipient};
 use crate::graphql::answer::{refused, written_errors};
 use crate::graphql::context::{Session, Target};
 use crate::ids::{Ref, ThreadId};
+use crate::live::bus::Subject;
 use crate::live::cursor::Position;
 use crate::live::replay::{Replay, Whose};
 use crate::metrics::Held;
@@ -48,8 +50,9 @@ impl Drop for Membership {
 pub(in crate::fanout) struct Admitted {
     pub access: ThreadAccess,
     pub recipient: Recipient,
-    /// How many changes of anybody's access this process knew of before the proof was made.
-    pub epoch: u64,
+    /// How many changes of anybody's access this process knew of before the proof was made; none:
+    /// it is to be made anew.
+    pub rights: Option<u64>,
 }
 
 impl Seat {
@@ -123,13 +126,14 @@ impl Seat {
         let app = self.app();
         let admitted = self.admit(thread).await?;
         let mut conn = app.conn().await?;
+        let read_at = Some(Instant::now());
         let newest = watermark::newest_moves(&mut conn, &[&admitted.access]).await?;
         drop(conn);
-        let id = admitted.access.thread().id;
-        let now = Position::now(&admitted.access, newest.get(&id).copied());
-        let replay = Replay::new(Arc::clone(app), admitted.access.clone(), now);
+        let newest = newest.get(&admitted.access.thread().id).copied();
+        let now = Position::now(&admitted.access, newest);
+        let replay = Replay::new(Arc::clone(app), admitted.access.clone(), now, read_at);
         let replay = match after {
-            Some(cursor) => replay.behind(&cursor),
+            Some(cursor) => replay.behind(&cursor, newest),
             None => replay,
         };
         let joining = Group::join(&self.fanout, &Arc::new(plan), &admitted.access).await?;
@@ -139,7 +143,7 @@ impl Seat {
     /// Proves that the subscriber sees the thread at this moment.
     pub(in crate::fanout) async fn admit(&self, thread: &Ref<ThreadId>) -> Result<Admitted> {
         let app = self.app();
-        let epoch = app.bus.access_changes();
+        let rights = Some(app.bus.rights.count());
         let viewer = Arc::new(auth::viewer(app, &self.credential).await?);
         let mut conn = app.conn().await?;
         let access = find::thread(&mut conn, &viewer, thread).await?;
@@ -150,7 +154,7 @@ impl Seat {
         Ok(Admitted {
             access,
             recipient,
-            epoch,
+            rights,
         })
     }
 
@@ -158,7 +162,11 @@ impl Seat {
     pub(in crate::fanout) fn is_of(&self, whose: &Whose) -> bool {
         match whose {
             Whose::Everybody => true,
-            Whose::Subject(subject) => self.credential.is_of(subject),
+            Whose::Person(user) => self.credential.subject() == Subject::User(*user),
+            Whose::Since(count) => {
+                let rights = &self.app().bus.rights;
+                rights.changed_since(*count, &self.credential.subject())
+            }
         }
     }
 
@@ -170,6 +178,11 @@ impl Seat {
     /// Puts something into the outbox, and waits for room; false: nobody will write it.
     pub(in crate::fanout) async fn send(&self, body: &Body) -> bool {
         self.outbox.send(&self.lane, body).await
+    }
+
+    /// Resolves when the subscriber has gone.
+    pub(in crate::fanout) async fn ended(&self) {
+        self.outbox.ended(&self.lane).await;
     }
 
     /// Whether the subscriber has gone.

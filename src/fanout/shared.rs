@@ -94,8 +94,12 @@ impl Shared {
 
     /// The group was told something that is not kept: what follows it must not be taken for what
     /// follows the one before it.
-    pub fn skip(&self) {
-        self.kept().last = None;
+    pub fn skip(&self, occurrence: &Occurrence) {
+        let mut kept = self.kept();
+        match &occurrence.what {
+            What::Event(event) if buries(&event.fact) => kept.forget(),
+            _ => kept.last = None,
+        }
     }
 
     /// Keeps what somebody read from the log since a generation began; what was forgotten
@@ -115,6 +119,14 @@ impl Shared {
     /// Forgets everything.
     pub fn forget(&self) {
         self.kept().forget();
+    }
+
+    /// The same, and what is ready for use, unless it is in use.
+    pub fn rest(&self) {
+        self.forget();
+        if let Ok(mut turn) = self.turn.try_lock() {
+            *turn = None;
+        }
     }
 
     /// Whether results depend on who they are for.

@@ -326,7 +326,7 @@ impl From<Occurrence> for ThreadEvent {
         };
         match what {
             What::Resync(reason) => Self::ResyncRequired(ResyncRequired { common, reason }),
-            What::Moved(mark, user_id, up_to) => Self::moved(common, mark, user_id, up_to),
+            What::Moved(moved) => Self::moved(common, moved.mark, moved.user, moved.up_to),
             What::Event(event) => Self::happened(common, &event),
             What::Typing(typing, actor) => {
                 let common = Common { actor, ..common };

@@ -15,7 +15,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::auth::Credential;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::ids::UserId;
+use crate::live::bus::Subject;
 
 /// Who has been quiet for so many seconds may do at once what he did not do meanwhile.
 const BURST: u32 = 10;
@@ -26,16 +26,9 @@ const FORGET_FROM: usize = 1_000;
 /// The rates.
 pub struct Rates {
     connections: Option<Limiter<IpAddr>>,
-    operations: Option<Limiter<Asker>>,
+    operations: Option<Limiter<Subject>>,
     /// The header in which a proxy tells the client's address.
     address_header: Option<String>,
-}
-
-/// Whose operations are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Asker {
-    User(UserId),
-    Key(String),
 }
 
 impl Rates {
@@ -64,10 +57,7 @@ impl Rates {
         let Some(limiter) = &self.operations else {
             return Ok(());
         };
-        limiter.check(&match credential {
-            Credential::Token { user, .. } => Asker::User(*user),
-            Credential::Key { id } => Asker::Key(id.clone()),
-        })
+        limiter.check(&credential.subject())
     }
 
     /// Whose connections are counted together; none: not to be counted.

@@ -3,7 +3,6 @@
 //! It is a hint, never the truth: what it loses or brings in another order, the log still has.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::event::Event;
@@ -12,6 +11,7 @@ use crate::live::ephemeral::{Ephemeral, Lifetimes};
 use crate::live::link::{Link, Outgoing};
 use crate::live::mailbox::{Lagged, Mailbox};
 use crate::live::recent::Recent;
+use crate::live::rights::Rights;
 
 /// What the bus carries.
 #[derive(Debug, Clone)]
@@ -22,8 +22,8 @@ pub enum Signal {
     Written(i64),
     /// Somebody's watermark moved.
     Seen,
-    /// What somebody may see has changed.
-    AccessChanged(Subject),
+    /// What somebody may see has changed: whose, `Bus::rights` knows.
+    AccessChanged,
     /// Others than before type.
     Typing,
     /// Somebody who takes part came online, or went.
@@ -34,7 +34,9 @@ impl Signal {
     /// Whether it says nothing that the one before it has not said.
     fn repeats(&self, last: &Self) -> bool {
         match (last, self) {
-            (Self::Seen, Self::Seen) | (Self::Typing, Self::Typing) => true,
+            (Self::Seen, Self::Seen)
+            | (Self::Typing, Self::Typing)
+            | (Self::AccessChanged, Self::AccessChanged) => true,
             (Self::Written(before), Self::Written(now)) => before >= now,
             _ => false,
         }
@@ -42,7 +44,7 @@ impl Signal {
 }
 
 /// Whose access has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A person's: a membership was given, changed or taken away.
     User(UserId),
@@ -62,8 +64,8 @@ pub struct Bus {
     pub(in crate::live) link: OnceLock<Link>,
     /// What came last, for who reads the whole log.
     pub recent: Recent,
-    /// How many changes of access have been told.
-    access_changes: AtomicU64,
+    /// Whose access has changed.
+    pub rights: Rights,
 }
 
 impl Bus {
@@ -121,7 +123,15 @@ impl Bus {
             self.end_typing_of(user);
         }
         self.relay(Outgoing::Access(subject.clone()));
-        self.send_to_all(&Signal::AccessChanged(subject));
+        self.access_changed(subject);
+    }
+
+    /// Tells this node that what somebody may see has changed.
+    pub fn access_changed(&self, subject: Subject) {
+        // Noted before all are called: whoever does not find it is among those who are called.
+        if self.rights.note(subject) {
+            self.send_to_all(&Signal::AccessChanged);
+        }
     }
 
     /// Sends a signal to a thread's listeners on this node, if there are any.
@@ -134,19 +144,9 @@ impl Bus {
         }
     }
 
-    /// How many changes of anybody's access have been told: who listens already is told of the
-    /// later ones.
-    pub fn access_changes(&self) -> u64 {
-        self.access_changes.load(Ordering::SeqCst)
-    }
-
     /// Sends a signal to every listener of this node.
     pub fn send_to_all(&self, signal: &Signal) {
         self.recent.put(&[]);
-        if matches!(signal, Signal::AccessChanged(_)) {
-            // Counted before it is told: whoever finds the old number is among the listeners.
-            self.access_changes.fetch_add(1, Ordering::SeqCst);
-        }
         for topic in self.topics().values() {
             put(topic, signal);
         }

@@ -45,6 +45,8 @@ pub struct Feed {
     moves_due: Option<Instant>,
     /// Who typed when that was last told, or when the feed began.
     told_typing: Vec<UserId>,
+    /// How many changes of anybody's access there had been when it last asked.
+    rights: u64,
     /// How many attempts have failed in a row.
     failures: u32,
 }
@@ -54,6 +56,7 @@ impl Feed {
     pub async fn open(app: Arc<App>, access: &ThreadAccess) -> Result<Self> {
         // Listens before it reads: what is committed after the read is on the bus then.
         let listener = app.bus.subscribe(access.thread().id);
+        let (rights, read_at) = (app.bus.rights.count(), Some(Instant::now()));
         let mut conn = app.conn().await?;
         let (Again::Same(access) | Again::Moved(access)) = find::again(&mut conn, access).await?
         else {
@@ -64,7 +67,7 @@ impl Feed {
         let now = Position::now(&access, newest.get(&access.thread().id).copied());
         let told_typing = app.bus.typing(access.thread().id, access.is_staff());
         Ok(Self {
-            replay: Replay::new(Arc::clone(&app), access, now).for_several(),
+            replay: Replay::new(Arc::clone(&app), access, now, read_at).for_several(),
             app,
             listener,
             behind: false,
@@ -72,6 +75,7 @@ impl Feed {
             hold_until: None,
             moves_due: None,
             told_typing,
+            rights,
             failures: 0,
         })
     }
@@ -154,7 +158,7 @@ impl Feed {
                 self.moves_due
                     .get_or_insert_with(|| Instant::now() + GATHER);
             }
-            Ok(Signal::AccessChanged(subject)) => self.replay.doubt(Whose::Subject(subject)),
+            Ok(Signal::AccessChanged) => self.doubt_changed(),
             Ok(Signal::Typing) => self.tell_typing(),
             Ok(Signal::Presence(user, online)) => {
                 self.replay.tell_now(What::Presence(user, online));
@@ -194,6 +198,7 @@ impl Feed {
         self.app
             .metrics
             .bus_delayed(since.to_std().unwrap_or_default());
+        self.doubt_changed();
         self.early.insert(event.seq, event);
         while let Some(event) = self.early.remove(&(self.position().seq + 1)) {
             self.replay.tell(event).await?;
@@ -222,6 +227,15 @@ impl Feed {
         };
         self.told_typing.clone_from(&now);
         self.replay.tell_now(What::Typing(now, actor));
+    }
+
+    /// Asks for new proofs of those whose access has changed, before anything else is told.
+    fn doubt_changed(&mut self) {
+        let count = self.app.bus.rights.count();
+        if count != self.rights {
+            self.replay.doubt(Whose::Since(self.rights));
+            self.rights = count;
+        }
     }
 
     async fn read_log(&mut self) -> Result<()> {

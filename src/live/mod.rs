@@ -7,6 +7,8 @@ pub mod mailbox;
 
 pub mod recent;
 
+pub mod rights;
+
 pub mod bus;
 
 pub mod typing;

@@ -278,7 +278,7 @@ impl Ear {
             }
             (Source::Thread(thread), Word::Hint(Hint::Seen)) => bus.send(thread, Signal::Seen),
             (Source::Access, Word::Access(whose)) => {
-                bus.send_to_all(&Signal::AccessChanged(whose.into()));
+                bus.access_changed(whose.into());
             }
             (Source::Ephemeral, Word::Said(said, left)) => {
                 bus.hear(said, Duration::from_millis(left));

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::db::access::ThreadAccess;
@@ -15,7 +16,6 @@ use crate::db::{events, message_list, watermark};
 use crate::error::Result;
 use crate::event::{Event, Fact};
 use crate::ids::{MessageId, UserId};
-use crate::live::bus::Subject;
 use crate::live::cursor::Position;
 
 /// How many events of the log are read at once.
@@ -40,13 +40,26 @@ pub enum What {
     /// An event of the log.
     Event(Arc<Event>),
     /// Up to which message somebody has seen the thread, or it has reached a device of theirs.
-    Moved(Mark, UserId, Option<Arc<Message>>),
+    Moved(Moved),
     /// Who types now, and who of them began or ended if it was one alone.
     Typing(Vec<UserId>, Option<UserId>),
     /// Somebody came online, or went.
     Presence(UserId, bool),
     /// The position that was asked for cannot be served; why.
     Resync(&'static str),
+}
+
+/// Somebody's watermark, where it stands now.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    /// Which.
+    pub mark: Mark,
+    /// Whose.
+    pub user: UserId,
+    /// The newest message that it has reached, of those that the viewer may see.
+    pub up_to: Option<Arc<Message>>,
+    /// The transaction that moved it.
+    pub xid: i64,
 }
 
 /// What is to be done next.
@@ -63,16 +76,13 @@ pub enum Step {
 pub enum Whose {
     /// Everybody's.
     Everybody,
-    /// That of one person or backend.
-    Subject(Subject),
+    /// That of one person.
+    Person(UserId),
+    /// That of those for whom it has changed since there were so many changes.
+    Since(u64),
 }
 
-impl Step {
-    /// The access of one person is to be proven anew.
-    fn prove(user: UserId) -> Self {
-        Self::Prove(Whose::Subject(Subject::User(user)))
-    }
-}
+impl Step {}
 
 /// A reader of a thread's log, at a position.
 pub struct Replay {
@@ -84,13 +94,21 @@ pub struct Replay {
     proven: i64,
     /// What was last told of whom, so that a move that shows nothing new is not told.
     told_moves: HashMap<(UserId, Mark), Option<MessageId>>,
+    /// When it was last read whose watermarks have moved; none: not since its position.
+    moves_read_at: Option<Instant>,
     /// Whether the thread's deletion has been told, behind which nothing comes.
     ended: bool,
 }
 
 impl Replay {
-    /// For one viewer, whose proof this is, from a position on.
-    pub fn new(app: Arc<App>, access: ThreadAccess, position: Position) -> Self {
+    /// For one viewer, whose proof this is, from a position on, which was read no earlier than
+    /// `read_at`.
+    pub fn new(
+        app: Arc<App>,
+        access: ThreadAccess,
+        position: Position,
+        read_at: Option<Instant>,
+    ) -> Self {
         Self {
             app,
             proven: access.thread().seq,
@@ -98,6 +116,7 @@ impl Replay {
             position,
             queue: VecDeque::new(),
             told_moves: HashMap::new(),
+            moves_read_at: read_at,
             ended: false,
         }
     }
@@ -109,13 +128,17 @@ impl Replay {
     }
 
     /// The same from behind a cursor; if it is of no use, from where it stands, which is said.
-    pub fn behind(mut self, cursor: &str) -> Self {
+    /// `newest_move`: the transaction that moved a watermark last.
+    pub fn behind(mut self, cursor: &str, newest_move: Option<i64>) -> Self {
         let now = self.position;
         match Position::decode(cursor, self.access.thread().id) {
             Some(position)
                 if position.seq <= now.seq && position.running <= self.access.oldest_running() =>
             {
                 self.position = position;
+                if newest_move.is_some_and(|newest| newest >= position.running) {
+                    self.moves_read_at = None;
+                }
             }
             _ => self.resync(now, "the cursor is not one of this thread"),
         }
@@ -145,6 +168,11 @@ impl Replay {
     /// What is to be done next; none until more is read.
     pub fn take_step(&mut self) -> Option<Step> {
         self.queue.pop_front()
+    }
+
+    /// Whether there is something to be done before more is read.
+    pub fn has_steps(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// The next occurrence; none if something else is to be done first, or nothing.
@@ -233,7 +261,7 @@ impl Replay {
                 Fact::ParticipantRemoved(user) => {
                     // Who moves a thread also removes from it who cannot go along.
                     self.read_thread().await?;
-                    self.queue.push_back(Step::prove(*user));
+                    self.queue.push_back(Step::Prove(Whose::Person(*user)));
                 }
                 Fact::ThreadUpdated => self.read_thread().await?,
                 _ => {}
@@ -278,6 +306,7 @@ impl Replay {
     /// Tells whose watermarks have moved. Reads them anew, so that it does not matter how many
     /// moves there were, nor which hints of them were lost.
     pub async fn tell_moves(&mut self) -> Result<()> {
+        let read_at = Instant::now();
         let mut conn = self.app.conn().await?;
         let since = self.position.running;
         let moved = watermark::moved_since(&mut conn, &self.access, since).await?;
@@ -295,6 +324,7 @@ impl Replay {
                 break;
             }
         }
+        self.moves_read_at = Some(read_at);
         if self.ended {
             return Ok(());
         }
@@ -303,12 +333,22 @@ impl Replay {
             let id = up_to.as_ref().map(|message| message.id);
             let whose = (moved.user_id, moved.kind);
             if self.told_moves.insert(whose, id) != Some(id) {
-                let what = What::Moved(moved.kind, moved.user_id, up_to.map(Arc::new));
+                let what = What::Moved(Moved {
+                    mark: moved.kind,
+                    user: moved.user_id,
+                    up_to: up_to.map(Arc::new),
+                    xid: moved.xid_for(&self.access).unwrap_or(since),
+                });
                 let at = moved.moved_for(&self.access).unwrap_or(moved.moved_at);
                 self.push(what, at);
             }
         }
         Ok(())
+    }
+
+    /// When it was last read whose watermarks have moved; none: not since its position.
+    pub fn moves_read_at(&self) -> Option<Instant> {
+        self.moves_read_at
     }
 
     /// Moves that transactions older than this one made have been told, one way or another.

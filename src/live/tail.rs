@@ -204,15 +204,16 @@ impl Watch {
         if reader.position() != &now {
             if app.tail.is_heard() {
                 self.read(app, &mut conn).await?;
-            } else if app.bus.threads().is_empty() {
-                reader.go_to(now);
             } else {
                 let since = reader.position();
                 let members = organization::changed_since(&mut conn, since, None).await?;
                 let keys = api_key::revoked_since(&mut conn, since).await?;
-                self.written
-                    .extend(events::written_since(&mut conn, since).await?);
+                if !app.bus.threads().is_empty() {
+                    let written = events::written_since(&mut conn, since).await?;
+                    self.written.extend(written);
+                }
                 reader.go_to(now);
+                let keys = keys.iter().map(|(id, _)| id.as_str());
                 self.note(members.iter().map(|(_, user, _)| *user), keys);
             }
         }
@@ -233,11 +234,10 @@ impl Watch {
 
     /// Reads all there is for those who follow everything.
     async fn read(&mut self, app: &App, conn: &mut crate::db::pool::Conn) -> Result<()> {
-        let Some(reader) = &mut self.reader else {
-            return Ok(());
-        };
-        let (mut members, mut keys) = (Vec::new(), Vec::new());
         loop {
+            let Some(reader) = &mut self.reader else {
+                return Ok(());
+            };
             let everybody = (Scope::Everywhere, About::All);
             let reading = reader.read(conn, everybody, || app.tail.people()).await?;
             let known = |thread, seq| app.bus.recent.get(thread, seq);
@@ -248,22 +248,25 @@ impl Watch {
                     *newest = event.seq.max(*newest);
                 }
             }
-            members.extend(stretch.members.iter().map(|(_, user, _)| *user));
-            keys.extend(stretch.keys.iter().cloned());
             let ended = stretch.ended;
             reader.advance(&stretch);
+            let members = stretch.members.iter().map(|(_, user, _)| *user);
+            let keys = stretch.keys.iter().map(|(id, _)| id.as_str());
+            self.note(members, keys);
             // The last listener may just have left: then there is nobody to tell.
             let _ = app.tail.sender.send(News::Stretch(Arc::new(stretch)));
             if ended {
-                break;
+                return Ok(());
             }
         }
-        self.note(members.into_iter(), keys);
-        Ok(())
     }
 
-    fn note(&mut self, members: impl Iterator<Item = UserId>, keys: Vec<(String, i64)>) {
-        let keys = keys.into_iter().map(|(id, _)| Subject::Key(id.into()));
+    fn note<'a>(
+        &mut self,
+        members: impl Iterator<Item = UserId>,
+        keys: impl Iterator<Item = &'a str>,
+    ) {
+        let keys = keys.map(|id| Subject::Key(id.into()));
         for subject in members.map(Subject::User).chain(keys) {
             self.changed.push_back((Instant::now(), subject));
         }
@@ -275,7 +278,10 @@ impl Watch {
             app.bus.send(thread, Signal::Written(seq));
         }
         for (_, subject) in &self.changed {
-            app.bus.send_to_all(&Signal::AccessChanged(subject.clone()));
+            app.bus.access_changed(subject.clone());
+        }
+        if app.bus.rights.take_due() {
+            app.bus.send_to_all(&Signal::AccessChanged);
         }
         self.changed.retain(|(at, _)| at.elapsed() < REMIND);
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::support::Tenant;
 use crate::support::server::Server;
+use crate::support::socket::{Socket, eventually};
 
 /// The numbers that a server shows, by series.
 async fn shown(server: &Server) -> HashMap<String, f64> {
@@ -74,4 +75,26 @@ async fn metrics_can_be_turned_off() {
     let server = Server::other(&["--metrics", "false"]).await;
     let response = server.http.get(server.url("/metrics")).send().await;
     assert_eq!(response.expect("an answer").status(), 404);
+}
+
+#[tokio::test]
+async fn a_subscription_to_everything_ends_with_its_socket_though_nothing_happens() {
+    let server = Server::other(&[]).await;
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let mut socket = Socket::greeted(server, ada.authorization()).await;
+    let query = "subscription { viewerEvents { cursor } }";
+    for id in ["completed", "left"] {
+        socket.subscribe(id, query, json!({})).await;
+    }
+    assert!(socket.heard_by_now().await.is_empty());
+    assert_eq!(shown(server).await["bobbin_subscriptions"], 2.0);
+    socket
+        .say(json!({ "type": "complete", "id": "completed" }))
+        .await;
+    let left = async |number: f64| shown(server).await["bobbin_subscriptions"] == number;
+    eventually("one subscription is left", async || left(1.0).await).await;
+    drop(socket);
+    eventually("none is left", async || left(0.0).await).await;
+    assert_eq!(shown(server).await["bobbin_sockets"], 0.0);
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::auth::Credential;
-use crate::ids::UserId;
+use crate::live::bus::Subject;
 
 /// The sockets of this node.
 #[derive(Debug, Default)]
@@ -14,21 +14,14 @@ pub struct Census(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     all: u32,
-    of: HashMap<Owner, u32>,
-}
-
-/// Whose a socket is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Owner {
-    User(UserId),
-    Key(Box<str>),
+    of: HashMap<Subject, u32>,
 }
 
 /// One socket, counted as long as this lives.
 #[derive(Debug)]
 pub struct Counted {
     census: Arc<Census>,
-    owner: Option<Owner>,
+    owner: Option<Subject>,
 }
 
 impl Census {
@@ -54,10 +47,7 @@ impl Census {
 impl Counted {
     /// Says whose it is; false, if he has `most` already.
     pub fn belongs_to(&mut self, credential: &Credential, most: u32) -> bool {
-        let owner = match credential {
-            Credential::Token { user, .. } => Owner::User(*user),
-            Credential::Key { id } => Owner::Key(id.as_str().into()),
-        };
+        let owner = credential.subject();
         let mut counts = self.census.counts();
         let his = counts.of.entry(owner.clone()).or_default();
         if *his >= most {

@@ -184,7 +184,7 @@ impl Replay {
             }),
             Credential::Key { id } => keys
                 .iter()
-                .any(|(of, xid)| of == id && !position.covers(*xid)),
+                .any(|(of, xid)| **of == **id && !position.covers(*xid)),
         }
     }
 

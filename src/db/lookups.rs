@@ -83,6 +83,11 @@ impl<K, V> Default for Table<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Table<K, V> {
+    /// What is known of a key already: a row, or that there is none.
+    pub fn known(&self, key: &K) -> Option<Option<V>> {
+        self.0.try_lock().ok()?.get(key).cloned()
+    }
+
     /// Opens it to ask for keys.
     pub async fn open<'a>(&'a self, keys: &'a [K]) -> Open<'a, K, V> {
         let rows = self.0.lock().await;

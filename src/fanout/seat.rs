@@ -7,7 +7,7 @@ use async_graphql::Response;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::auth::{self, Credential, Present};
+use crate::auth::{self, Credential, Present, Viewer};
 use crate::db::access::{ThreadAccess, find};
 use crate::db::watermark;
 use crate::error::{Error, Result};
@@ -85,11 +85,12 @@ impl Seat {
         started: impl FnOnce() + Send,
     ) {
         let app = Arc::clone(self.app());
+        let rights = app.bus.rights.count();
         let viewer = match auth::viewer(&app, &self.credential).await {
-            Ok(viewer) => viewer,
+            Ok(viewer) => Arc::new(viewer),
             Err(error) => return self.fail(error).await,
         };
-        let present = Present::new(viewer);
+        let present = Present::new(Arc::clone(&viewer));
         let session = Session {
             credential: Credential::clone(&self.credential),
             viewer: present.clone(),
@@ -97,7 +98,8 @@ impl Seat {
         match plan.target(&app, session).await {
             Ok(Target::Thread(thread, after)) => {
                 let after = resume.or(after);
-                match self.begin(plan, &thread, after).await {
+                let admitted = self.admit_as(viewer, rights, &thread).await;
+                match self.begin(plan, admitted, after).await {
                     Ok((replay, admitted, joining)) => {
                         started();
                         Arc::clone(self).catch_up(replay, admitted, joining).await;
@@ -116,15 +118,15 @@ impl Seat {
         }
     }
 
-    /// Proves that the subscriber sees the thread, and finds his group and where he stands.
+    /// Finds the group of a subscriber who sees the thread, and where he stands.
     async fn begin(
         self: &Arc<Self>,
         plan: Plan,
-        thread: &Ref<ThreadId>,
+        admitted: Result<Admitted>,
         after: Option<String>,
     ) -> Result<(Replay, Admitted, Joining)> {
         let app = self.app();
-        let admitted = self.admit(thread).await?;
+        let admitted = admitted?;
         let mut conn = app.conn().await?;
         let read_at = Some(Instant::now());
         let newest = watermark::newest_moves(&mut conn, &[&admitted.access]).await?;
@@ -142,10 +144,19 @@ impl Seat {
 
     /// Proves that the subscriber sees the thread at this moment.
     pub(in crate::fanout) async fn admit(&self, thread: &Ref<ThreadId>) -> Result<Admitted> {
-        let app = self.app();
-        let rights = Some(app.bus.rights.count());
-        let viewer = Arc::new(auth::viewer(app, &self.credential).await?);
-        let mut conn = app.conn().await?;
+        let rights = self.app().bus.rights.count();
+        let viewer = auth::viewer(self.app(), &self.credential).await?;
+        self.admit_as(Arc::new(viewer), rights, thread).await
+    }
+
+    /// The same for who he is, as it was read when there had been so many changes of access.
+    async fn admit_as(
+        &self,
+        viewer: Arc<Viewer>,
+        rights: u64,
+        thread: &Ref<ThreadId>,
+    ) -> Result<Admitted> {
+        let mut conn = self.app().conn().await?;
         let access = find::thread(&mut conn, &viewer, thread).await?;
         let recipient = Recipient {
             viewer,
@@ -154,7 +165,7 @@ impl Seat {
         Ok(Admitted {
             access,
             recipient,
-            rights,
+            rights: Some(rights),
         })
     }
 

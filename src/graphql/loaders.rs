@@ -98,6 +98,16 @@ impl Batch {
         })
     }
 
+    /// What is known of a key to all who are told of an event: a row, or that there is none.
+    pub fn known<K: Copy + Eq + Hash, V: Clone>(
+        &self,
+        table: fn(&Kinds) -> &Table<K, V>,
+        key: K,
+    ) -> Option<Option<V>> {
+        let lookups = self.telling.get()?;
+        table(lookups.kinds()?).known(&key)
+    }
+
     /// Looks up what does not depend on who asks: once for all who are told of an event.
     async fn once<K: Copy + Eq + Hash, V: Clone>(
         &self,

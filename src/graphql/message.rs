@@ -6,6 +6,7 @@ use crate::content::structure;
 use crate::db::access::MessageAccess;
 use crate::db::message as db;
 use crate::db::page::List;
+use crate::db::reaction::Reaction as Row;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{ContentType, MessageDirection, MessageStatus, MessageType};
@@ -43,6 +44,14 @@ impl Message {
 
     fn row(&self) -> &db::Message {
         self.access.message()
+    }
+
+    async fn load_reactions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Row>>> {
+        let (batch, id) = (ctx.batch()?, self.row().id);
+        match batch.loader().known(|kinds| &kinds.reactions, id) {
+            Some(known) => Ok(known),
+            None => batch.load_one(ReactionsTo(id)).await,
+        }
     }
 
     /// Whether it only marks the place of what was deleted.
@@ -213,7 +222,7 @@ impl Message {
         if self.is_tombstone() {
             return Ok(Vec::new());
         }
-        let found = ctx.batch()?.load_one(ReactionsTo(self.row().id)).await?;
+        let found = self.load_reactions(ctx).await?;
         Ok(found
             .unwrap_or_default()
             .into_iter()
@@ -226,7 +235,7 @@ impl Message {
         if self.is_tombstone() {
             return Ok(Vec::new());
         }
-        let found = ctx.batch()?.load_one(ReactionsTo(self.row().id)).await?;
+        let found = self.load_reactions(ctx).await?;
         Ok(ReactionGroup::group(found.unwrap_or_default()))
     }
 

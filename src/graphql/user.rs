@@ -88,7 +88,12 @@ impl User {
 
 /// The user with this id, which must be there.
 pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<User>> {
-    Ok(ctx.batch()?.load_one(id).await?.map(User::new))
+    let batch = ctx.batch()?;
+    let found = match batch.loader().known(|kinds| &kinds.users, id) {
+        Some(known) => known,
+        None => batch.load_one(id).await?,
+    };
+    Ok(found.map(User::new))
 }
 
 /// The users with these ids, in this order.

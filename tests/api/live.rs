@@ -2,6 +2,8 @@
 
 mod delivery;
 
+mod fairness;
+
 mod resume;
 
 mod seen;

@@ -11,6 +11,9 @@ mod cluster;
 #[path = "nodes/talking.rs"]
 mod talking;
 
+#[path = "nodes/retention.rs"]
+mod retention;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -202,12 +205,14 @@ async fn receipts_and_lost_access_cross_the_nodes() {
     }
 }
 
-async fn set_typing(actor: &Actor, thread: &str, typing: bool) {
+/// Begins or ends to type.
+pub async fn set_typing(actor: &Actor, thread: &str, typing: bool) {
     let input = json!({ "threadId": thread, "typing": typing });
     actor.mutate("setTyping", input, "threadId").await.at("");
 }
 
-fn names(event: &Value) -> Vec<&str> {
+/// Who types, by an event.
+pub fn names(event: &Value) -> Vec<&str> {
     assert_eq!(event["__typename"], "TypingChanged", "{event}");
     let typing = event["typing"].as_array().expect("a list").iter();
     typing

@@ -11,6 +11,9 @@ mod cluster;
 #[path = "nodes/talking.rs"]
 mod talking;
 
+#[path = "nodes/passing.rs"]
+mod passing;
+
 #[path = "nodes/retention.rs"]
 mod retention;
 

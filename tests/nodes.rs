@@ -11,6 +11,9 @@ mod cluster;
 #[path = "nodes/talking.rs"]
 mod talking;
 
+#[path = "nodes/ending.rs"]
+mod ending;
+
 #[path = "nodes/passing.rs"]
 mod passing;
 

@@ -20,6 +20,9 @@ mod passing;
 #[path = "nodes/retention.rs"]
 mod retention;
 
+#[path = "nodes/tls.rs"]
+mod tls;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -17,6 +17,10 @@ mod ending;
 #[path = "nodes/passing.rs"]
 mod passing;
 
+#[cfg(target_os = "linux")]
+#[path = "nodes/pausing.rs"]
+mod pausing;
+
 #[path = "nodes/retention.rs"]
 mod retention;
 

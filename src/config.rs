@@ -203,6 +203,9 @@ pub struct Settings {
     /// Most operations of a batch, which is a JSON array of requests; 0 refuses batches.
     #[arg(long, env = "BOBBIN_MAX_BATCH", default_value = "10", value_parser = clap::value_parser!(u16).range(0..=1_000), global = true)]
     pub max_batch: u16,
+    /// Most items of a page.
+    #[arg(long, env = "BOBBIN_MAX_PAGE_SIZE", default_value = "100", value_parser = clap::value_parser!(u16).range(1..=1_000), global = true)]
+    pub max_page_size: u16,
     /// Memory for parsed documents and automatic persisted queries, in bytes.
     #[arg(long, env = "BOBBIN_DOCUMENT_CACHE_BYTES", default_value = "64000000", value_parser = clap::value_parser!(u32).range(1_000_000..=4_000_000_000), global = true)]
     pub document_cache_bytes: u32,

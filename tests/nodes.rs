@@ -11,6 +11,22 @@ mod cluster;
 #[path = "nodes/talking.rs"]
 mod talking;
 
+#[path = "nodes/ending.rs"]
+mod ending;
+
+#[path = "nodes/passing.rs"]
+mod passing;
+
+#[cfg(target_os = "linux")]
+#[path = "nodes/pausing.rs"]
+mod pausing;
+
+#[path = "nodes/retention.rs"]
+mod retention;
+
+#[path = "nodes/tls.rs"]
+mod tls;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -228,12 +244,14 @@ async fn what_is_seen_is_told_while_a_transaction_stays_open_somewhere() {
     sql.batch_execute("COMMIT").await.expect("the end");
 }
 
-async fn set_typing(actor: &Actor, thread: &str, typing: bool) {
+/// Begins or ends to type.
+pub async fn set_typing(actor: &Actor, thread: &str, typing: bool) {
     let input = json!({ "threadId": thread, "typing": typing });
     actor.mutate("setTyping", input, "threadId").await.at("");
 }
 
-fn names(event: &Value) -> Vec<&str> {
+/// Who types, by an event.
+pub fn names(event: &Value) -> Vec<&str> {
     assert_eq!(event["__typename"], "TypingChanged", "{event}");
     let typing = event["typing"].as_array().expect("a list").iter();
     typing

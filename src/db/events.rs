@@ -21,6 +21,9 @@ use crate::error::{Error, Result};
 use crate::event::{Appended, Audience, Event, Fact, Former};
 use crate::ids::{MessageId, OrganizationId, ThreadId, UserId};
 
+/// How many bytes of messages are read at once, about: who reads slowly keeps them in memory.
+const MOST_BYTES: i64 = 1 << 20;
+
 /// A row of the log.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = events)]
@@ -88,7 +91,8 @@ pub async fn forget_all_appended(conn: &mut Conn, thread: ThreadId) -> Result<()
     Ok(())
 }
 
-/// The next stretch of a thread's log after a number, at most `limit` events.
+/// The next stretch of a thread's log after a number, at most `limit` events, and fewer if their
+/// messages are long.
 pub async fn after(
     conn: &mut Conn,
     access: &ThreadAccess,
@@ -108,12 +112,33 @@ pub async fn after(
     let hole = rows.windows(2).position(|two| two[0].seq + 1 != two[1].seq);
     let whole = hole.is_none();
     rows.truncate(hole.map_or(rows.len(), |index| index + 1));
+    let fit = fitting(conn, &rows.iter().collect::<Vec<_>>()).await?;
+    let whole = whole && fit == rows.len();
+    rows.truncate(fit);
     Ok(Stretch {
         first_seq: rows.as_slice().first().map(|row| row.seq),
         last_seq: rows.last().map_or(seq, |row| row.seq),
         ended: read < limit && whole,
         events: complete(conn, rows).await?,
     })
+}
+
+/// How many of these events one reader should keep in memory at once: the first ones, one of them
+/// at least.
+pub(in crate::db) async fn fitting(conn: &mut Conn, rows: &[&Row]) -> Result<usize> {
+    let ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).collect();
+    if ids.is_empty() {
+        return Ok(rows.len());
+    }
+    let sizes = message::sizes(conn, &ids).await?;
+    let mut bytes = 0;
+    let fits = rows.iter().take_while(|row| {
+        let before = bytes;
+        let size = row.message_id.and_then(|id| sizes.get(&id));
+        bytes += size.copied().unwrap_or_default();
+        before < MOST_BYTES
+    });
+    Ok(fits.count())
 }
 
 /// The events at these places of the logs, in the order of each log; those that cannot be told

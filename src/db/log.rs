@@ -145,11 +145,17 @@ pub async fn read(
         let keys = api_key::revoked_since(conn, since).await?;
         let mut events = events_since(conn, since, scope).await?;
         let mut moves = moves_since(conn, since, scope).await?;
+        // What the node reads for all is in its memory once; what one reads for himself is not.
+        let long = match about {
+            About::One(_) => too_long(conn, &events).await?,
+            About::All => None,
+        };
         let full = |read: usize| i64::try_from(read).is_ok_and(|read| read >= STRETCH);
         let last_event = events.last().filter(|_| full(events.len()));
         let last_move = moves.last().filter(|_| full(moves.len()));
         let ends = [
             last_event.map(|event| event.xid),
+            long,
             last_move.map(|moved| moved.told_xid),
         ];
         let cut = ends.into_iter().flatten().min();
@@ -253,6 +259,13 @@ impl Reading {
         });
         Ok(told.collect())
     }
+}
+
+/// The last transaction whose events one reader should keep in memory, if there are more.
+async fn too_long(conn: &mut Conn, events: &[Logged]) -> Result<Option<i64>> {
+    let rows: Vec<&Row> = events.iter().map(|event| &event.entry).collect();
+    let fit = events::fitting(conn, &rows).await?;
+    Ok((fit < events.len()).then(|| events[fit - 1].xid))
 }
 
 async fn facts(

@@ -2,8 +2,12 @@
 //!
 //! Lists of them are in `message_list`.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
@@ -349,6 +353,21 @@ pub async fn by_ids(conn: &mut Conn, ids: &[MessageId]) -> Result<Vec<Message>> 
         .select(Message::as_select())
         .load(conn)
         .await?)
+}
+
+/// How many bytes these messages take, about.
+pub async fn sizes(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap<MessageId, i64>> {
+    let size = sql::<BigInt>(
+        "octet_length(body)::bigint + coalesce(octet_length(body_html), 0)
+         + octet_length(plaintext) + coalesce(pg_column_size(content), 0)
+         + pg_column_size(metadata)",
+    );
+    let sizes: Vec<(MessageId, i64)> = messages::table
+        .filter(messages::id.eq_any(ids))
+        .select((messages::id, size))
+        .load(conn)
+        .await?;
+    Ok(sizes.into_iter().collect())
 }
 
 /// The message with a backend's id, whoever may see it: for a check of uniqueness only.

@@ -14,9 +14,6 @@ use diesel::sql_types::{Bool, SqlType, Timestamptz};
 
 use crate::error::{Faults, Result};
 
-/// Most items of a page.
-pub const MAX_PAGE: i32 = 100;
-
 /// Items of a page that does not say how many.
 pub const DEFAULT_PAGE: i32 = 20;
 
@@ -124,15 +121,16 @@ impl PageArgs {
         self.after.is_some() || self.last.is_some() || self.before.is_some()
     }
 
-    /// Checks them.
-    pub fn check<T: Display + FromStr>(&self, list: List) -> Result<Page<T>> {
+    /// Checks them; `most`: items of a page.
+    pub fn check<T: Display + FromStr>(&self, most: u16, list: List) -> Result<Page<T>> {
+        let most = i32::from(most);
         let mut faults = Faults::default();
         if self.first.is_some() && self.last.is_some() {
             faults.add("last", "cannot be combined with first");
         }
         for (name, number) in [("first", self.first), ("last", self.last)] {
-            if number.is_some_and(|number| !(1..=MAX_PAGE).contains(&number)) {
-                faults.add(name, format!("must be between 1 and {MAX_PAGE}"));
+            if number.is_some_and(|number| !(1..=most).contains(&number)) {
+                faults.add(name, format!("must be between 1 and {most}"));
             }
         }
         let mut cursor = |name, text: &Option<String>| {
@@ -148,7 +146,11 @@ impl PageArgs {
             after,
             before,
             backward: self.last.is_some(),
-            limit: self.first.or(self.last).unwrap_or(DEFAULT_PAGE).into(),
+            limit: self
+                .first
+                .or(self.last)
+                .unwrap_or(most.min(DEFAULT_PAGE))
+                .into(),
         })
     }
 }
@@ -200,7 +202,7 @@ impl<T> Page<T> {
 
     /// Makes the part out of the rows that were read, in the order in which they were read.
     pub fn cut<R>(&self, mut rows: Vec<R>) -> Slice<R> {
-        let limit = usize::try_from(self.limit).expect("a page has at most 100 items");
+        let limit = usize::try_from(self.limit).expect("a page is short");
         let more = rows.len() > limit;
         rows.truncate(limit);
         if self.backward {
@@ -234,7 +236,7 @@ impl<R> Slice<R> {
     /// The window of `limit` rows around the first one of `from`, out of the rows before it and
     /// those from it on, of both at most `limit`.
     pub fn around(before: Self, from: Self, limit: i64) -> Self {
-        let limit = usize::try_from(limit).expect("a page has at most 100 items");
+        let limit = usize::try_from(limit).expect("a page is short");
         let from_end = limit.saturating_sub(from.rows.len());
         let leading = (limit / 2).max(from_end).min(before.rows.len());
         let trailing = (limit - leading).min(from.rows.len());
@@ -288,11 +290,11 @@ mod tests {
             args(Some(1), Some(1), None),
             args(None, None, Some("nonsense")),
         ] {
-            assert!(bad.check::<i64>(List::Messages).is_err(), "{bad:?}");
+            assert!(bad.check::<i64>(100, List::Messages).is_err(), "{bad:?}");
         }
         assert!(
             args(None, Some(100), None)
-                .check::<i64>(List::Messages)
+                .check::<i64>(100, List::Messages)
                 .is_ok()
         );
     }

@@ -1,5 +1,5 @@
-//! Lists as the Relay connection specification has them. `first` or `last`, 1 to 100, 20 if
-//! neither is given; anything else, and a bad cursor, is BAD_USER_INPUT.
+//! Lists as the Relay connection specification has them. `first` or `last`, 1 to 100 or to what
+//! the server is set to, 20 if neither is given; anything else, and a bad cursor, is BAD_USER_INPUT.
 
 use async_graphql::SimpleObject;
 

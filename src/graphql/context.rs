@@ -1,5 +1,7 @@
 //! What a request carries, and the one way to ask who is asking.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_graphql::Context;
@@ -10,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::app::App;
 use crate::auth::{Credential, Present, Viewer};
+use crate::db::page::{List, Page, PageArgs};
 use crate::error::{Error, Result};
 use crate::graphql::loaders::{Batch, Telling};
 use crate::graphql::rounds::Rounds;
@@ -124,6 +127,9 @@ pub trait Ask {
     /// What gathers look-ups by key into one query.
     fn batch(&self) -> Result<&DataLoader<Batch>>;
 
+    /// Which part of a list is wanted; an error if the arguments are wrong.
+    fn page<T: Display + FromStr>(&self, args: &PageArgs, list: List) -> Result<Page<T>>;
+
     /// What happens to a target, as it comes to this request.
     fn follow(&self, target: Target) -> BoxStream<'static, Told>;
 }
@@ -149,6 +155,10 @@ impl Ask for Context<'_> {
             .batch
             .as_ref()
             .ok_or_else(|| Error::Unauthenticated("a credential is required".to_owned()))
+    }
+
+    fn page<T: Display + FromStr>(&self, args: &PageArgs, list: List) -> Result<Page<T>> {
+        args.check(self.app().settings.max_page_size, list)
     }
 
     fn follow(&self, target: Target) -> BoxStream<'static, Told> {

@@ -193,9 +193,15 @@ impl MessageQuery {
         #[graphql(desc = "Only those that pass all of these.")] filter: Option<MessageFilterInput>,
         #[graphql(desc = "Their order.", default_with = "Some(MessageOrder::SentAsc)")]
         order_by: Option<MessageOrder>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<MessageConnection> {
         let args = PageArgs {
@@ -204,7 +210,7 @@ impl MessageQuery {
             last,
             before,
         };
-        let page = args.check::<Uuid>(List::Sent)?;
+        let page = ctx.page::<Uuid>(&args, List::Sent)?;
         let viewer = ctx.viewer()?;
         let descending = order_by == Some(MessageOrder::SentDesc);
         let mut conn = ctx.app().conn().await?;

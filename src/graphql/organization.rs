@@ -59,9 +59,15 @@ impl Organization {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only members of this role.")] role: Option<Role>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<MemberConnection> {
         if !self.0.lists_members() {
@@ -73,7 +79,7 @@ impl Organization {
             last,
             before,
         };
-        let page = args.check::<Uuid>(List::Members)?;
+        let page = ctx.page::<Uuid>(&args, List::Members)?;
         let role = role.map(Into::into);
         let conn = &mut ctx.app().conn().await?;
         let slice = db::members(conn, &self.0, role, &page).await?;

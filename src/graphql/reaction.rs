@@ -3,6 +3,7 @@
 use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
 
 use crate::actions;
+use crate::db::page::DEFAULT_PAGE;
 use crate::db::reaction as db;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
@@ -88,12 +89,18 @@ impl ReactionGroup {
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most this many: 1 to 100; 20 if absent.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many: 1 to 100, or what the server is set to; 20 if absent."
+        )]
+        first: Option<i32>,
     ) -> Result<Vec<User>> {
-        let most = match first.unwrap_or(crate::db::page::DEFAULT_PAGE) {
-            most @ 1..=crate::db::page::MAX_PAGE => usize::try_from(most).unwrap_or(1),
-            _ => return Err(Error::field("first", "must be between 1 and 100")),
-        };
+        let longest = i32::from(ctx.app().settings.max_page_size);
+        let most = first.unwrap_or(longest.min(DEFAULT_PAGE));
+        if !(1..=longest).contains(&most) {
+            let why = format!("must be between 1 and {longest}");
+            return Err(Error::field("first", why));
+        }
+        let most = usize::try_from(most).unwrap_or(1);
         let ids: Vec<_> = self
             .0
             .iter()

@@ -105,7 +105,8 @@ impl SearchQuery {
         )]
         query: String,
         #[graphql(desc = "Only those that pass all of these.")] filter: Option<MessageFilterInput>,
-        #[graphql(desc = "At most this many: 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "At most this many: 1 to 100, or what the server is set to.")]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor, which is one of the same query and filter.")]
         after: Option<String>,
     ) -> Result<MessageSearchConnection> {
@@ -117,7 +118,7 @@ impl SearchQuery {
             after,
             ..PageArgs::default()
         };
-        let page = args.check::<Rank>(List::Found)?;
+        let page = ctx.page::<Rank>(&args, List::Found)?;
         let viewer = ctx.viewer()?;
         let mut conn = ctx.app().conn().await?;
         let mut filter =

@@ -168,9 +168,15 @@ impl Thread {
     async fn participants(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<ParticipantConnection> {
         let args = PageArgs {
@@ -179,7 +185,10 @@ impl Thread {
             last,
             before,
         };
-        let key = ParticipantsIn(self.0.thread().id, args.check::<Uuid>(List::Participants)?);
+        let key = ParticipantsIn(
+            self.0.thread().id,
+            ctx.page::<Uuid>(&args, List::Participants)?,
+        );
         let slice = ctx.batch()?.load_one(key).await?;
         let slice = slice.ok_or(Error::NotFound("thread"))?;
         Ok(ParticipantConnection::new(self.0.clone(), slice))
@@ -190,9 +199,15 @@ impl Thread {
     async fn messages(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(
             desc = "A window of `first` with this message, by id or externalId, in its middle; \
@@ -206,7 +221,7 @@ impl Thread {
             last,
             before,
         };
-        let page = args.check::<i64>(List::Messages)?;
+        let page = ctx.page::<i64>(&args, List::Messages)?;
         let slice = match around {
             None => {
                 let key = In(self.0.clone(), page);

@@ -130,9 +130,15 @@ impl ThreadQuery {
             default_with = "Some(ThreadOrder::LastMessageDesc)"
         )]
         order_by: Option<ThreadOrder>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<ThreadConnection> {
         let args = PageArgs {
@@ -143,7 +149,7 @@ impl ThreadQuery {
         };
         let order: thread_list::ThreadOrder =
             order_by.unwrap_or(ThreadOrder::LastMessageDesc).into();
-        let page = args.check::<Uuid>(order.list())?;
+        let page = ctx.page::<Uuid>(&args, order.list())?;
         let viewer = ctx.viewer()?;
         let conn = &mut ctx.app().conn().await?;
         let filter = thread_inputs::filter(conn, &viewer, filter.unwrap_or_default()).await?;

@@ -67,9 +67,15 @@ impl Viewer {
     async fn drafts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most this many, from the front: 1 to 100.")] first: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many, from the back: 1 to 100.")] last: Option<i32>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
     ) -> Result<MessageConnection> {
         let args = PageArgs {
@@ -78,7 +84,7 @@ impl Viewer {
             last,
             before,
         };
-        let page = args.check::<Uuid>(List::Drafts)?;
+        let page = ctx.page::<Uuid>(&args, List::Drafts)?;
         let viewer = ctx.viewer()?;
         let slice = match viewer.user_id() {
             Some(user) => {

@@ -11,7 +11,8 @@ use async_graphql::parser::types::{
 use async_graphql_value::{ConstValue, Value as Written};
 
 use crate::config::Settings;
-use crate::db::page::{DEFAULT_PAGE, MAX_PAGE};
+use crate::db::page::DEFAULT_PAGE;
+use crate::db::revision::MAX_REVISIONS;
 
 /// Fragments are followed so deep, counted over fields and spreads.
 const MAX_NESTING: usize = 200;
@@ -30,6 +31,7 @@ const COST: &str = "fields, those of a page counted once an item";
 pub struct Limits {
     /// Fields that answer pages, by name.
     connections: HashSet<String>,
+    max_page: i32,
     max_cost: u64,
     max_aliases: u64,
     max_directives: u64,
@@ -66,6 +68,7 @@ impl Limits {
         }
         Self {
             connections,
+            max_page: settings.max_page_size.into(),
             max_cost: settings.max_complexity.into(),
             max_aliases: settings.max_aliases.into(),
             max_directives: settings.max_directives.into(),
@@ -208,7 +211,7 @@ impl<'a> Count<'a> {
                 .and_then(|value| self.value(&value.node))
                 && let Some(number) = value.as_i64()
             {
-                return u64::try_from(number.clamp(1, MAX_PAGE.into())).unwrap_or(1);
+                return u64::try_from(number.clamp(1, self.limits.max_page.into())).unwrap_or(1);
             }
         }
         let ids = field
@@ -218,10 +221,10 @@ impl<'a> Count<'a> {
             return u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
         if field.name.node.as_str() == "revisions" {
-            return u64::try_from(MAX_PAGE).unwrap_or(1);
+            return u64::try_from(MAX_REVISIONS).unwrap_or(1);
         }
         if self.limits.connections.contains(field.name.node.as_str()) {
-            return u64::try_from(DEFAULT_PAGE).unwrap_or(1);
+            return u64::try_from(DEFAULT_PAGE.min(self.limits.max_page)).unwrap_or(1);
         }
         1
     }

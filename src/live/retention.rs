@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::db::retention;
 use crate::error::Result;
 
-/// How often it looks for what is too old.
+/// How often it looks for what is too old, if that is not kept for less.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// How many events it drops at once.
@@ -25,7 +25,7 @@ pub async fn run(app: Arc<App>) {
     let Some(keep) = app.settings.event_retention.0 else {
         return;
     };
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(keep.to_std().map_or(EVERY, |keep| keep.min(EVERY)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
 use crate::support::server::{SECRET, Server};
-use crate::support::socket::PATIENCE;
+use crate::support::socket::{PATIENCE, Socket};
 use crate::support::{Actor, Tenant, unique};
 
 fn hash(text: &str) -> String {
@@ -65,6 +65,73 @@ async fn a_document_is_known_by_its_hash_once_it_was_sent_with_it() {
         .await
         .at("/__typename");
     get(server, &[("documentId", &id)]).await.at("/__typename");
+}
+
+#[tokio::test]
+async fn a_hash_is_enough_over_a_socket_too() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let thread = ada.open_thread(json!({})).await;
+    let server = Server::get().await;
+    let mut socket = Socket::greeted(server, ada.authorization()).await;
+    let name = unique("S").replace('-', "_");
+    let subscription = format!(
+        "subscription {name}($id: ID!) {{ threadEvents(threadId: $id) {{
+           __typename ... on MessageCreated {{ message {{ body }} }} }} }}"
+    );
+    for (text, variables) in [
+        (document(), json!({})),
+        (subscription, json!({ "id": thread })),
+    ] {
+        let hash = hash(&text);
+        let ask = |id: &str, query: Option<&str>| {
+            let extensions = persisted(&hash);
+            let payload =
+                json!({ "query": query, "variables": variables, "extensions": extensions });
+            json!({ "type": "subscribe", "id": id, "payload": payload })
+        };
+        socket.say(ask("unknown", None)).await;
+        let refused = socket.hear().await;
+        assert_eq!(
+            (&refused["type"], &refused["id"]),
+            (&json!("error"), &json!("unknown"))
+        );
+        let error = &refused["payload"][0];
+        assert_eq!(error["message"], "PersistedQueryNotFound");
+        assert_eq!(error["extensions"]["code"], "PERSISTED_QUERY_NOT_FOUND");
+        let ways = [("whole", Some(&*text)), ("by hash", None)];
+        for (id, query) in ways {
+            socket.say(ask(id, query)).await;
+            if text.starts_with("query") {
+                let answer = socket.hear().await;
+                assert_eq!(answer["payload"]["data"]["__typename"], "Query", "{id}");
+                let end = socket.hear().await;
+                assert_eq!((&end["type"], &end["id"]), (&json!("complete"), &json!(id)));
+            } else {
+                assert!(socket.heard_by_now().await.is_empty());
+            }
+        }
+        if text.starts_with("subscription") {
+            ada.say(&thread, "to both").await;
+            let mut told = [socket.hear().await, socket.hear().await];
+            told.sort_by_key(|message| message["id"] == "by hash");
+            for (message, (id, _)) in told.iter().zip(ways) {
+                assert_eq!(message["id"], id);
+                let event = &message["payload"]["data"]["threadEvents"];
+                assert_eq!(event["message"]["body"], "to both", "{message}");
+            }
+        }
+    }
+    // Another text under that hash is refused, and the socket stays.
+    let forged = json!({ "query": document(), "extensions": persisted(&hash(&document())) });
+    socket
+        .say(json!({ "type": "subscribe", "id": "f", "payload": forged }))
+        .await;
+    assert_eq!(
+        socket.hear().await["payload"][0]["extensions"]["code"],
+        "BAD_REQUEST"
+    );
+    assert!(socket.heard_by_now().await.is_empty());
 }
 
 #[tokio::test]
@@ -210,8 +277,37 @@ async fn trusted_documents_are_all_there_is_over_a_socket_too() {
         message["payload"]["data"]["viewer"]["user"]["name"], "ada",
         "{message}"
     );
-    let mut refused = ada.follow("{ __typename }", json!({})).await;
-    assert_eq!(refused.error().await, "DOCUMENT_NOT_TRUSTED");
+    let other = "subscription { viewerEvents { __typename } }";
+    for untrusted in [
+        json!({ "query": "{ __typename }" }),
+        json!({ "query": other }),
+        json!({ "query": other, "extensions": persisted(&hash(other)) }),
+        json!({ "extensions": persisted(&hash(other)) }),
+        json!({ "documentId": "other" }),
+    ] {
+        let asked = json!({ "type": "subscribe", "id": "2", "payload": untrusted });
+        answer.socket.say(asked).await;
+        let refused = loop {
+            let message = answer.socket.hear().await;
+            // The first operation's end may come before.
+            if message["id"] == "2" {
+                break message;
+            }
+        };
+        assert_eq!(refused["type"], "error", "{refused}");
+        let code = &refused["payload"][0]["extensions"]["code"];
+        assert_eq!(code, "DOCUMENT_NOT_TRUSTED", "{untrusted}");
+    }
+    for trusted in [
+        json!({ "extensions": persisted(&hash(LISTED)) }),
+        json!({ "documentId": hash(LISTED) }),
+    ] {
+        let asked = json!({ "type": "subscribe", "id": "3", "payload": trusted });
+        answer.socket.say(asked).await;
+        let message = answer.socket.hear().await;
+        assert_eq!(message["payload"]["data"]["viewer"]["user"]["name"], "ada");
+        assert_eq!(answer.socket.hear().await["type"], "complete");
+    }
 }
 
 #[tokio::test]

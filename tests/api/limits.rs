@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::live::thread_uuid;
 use crate::support::server::Server;
 use crate::support::socket::{Socket, eventually};
 use crate::support::{Actor, Tenant};
@@ -42,6 +43,109 @@ async fn tokens_aliases_and_directives_have_limits_which_are_settings() {
         let wider = nobody.run(&document(most + 1), json!({})).await;
         assert!(wider.body.get("errors").is_none(), "{what}: {}", wider.body);
     }
+}
+
+#[tokio::test]
+async fn the_size_of_a_page_is_a_setting() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let narrow = ada.at(Server::other(&["--max-page-size", "3", "--max-complexity", "120"]).await);
+    let wide = ada.at(Server::other(&["--max-page-size", "150"]).await);
+    let thread = ada.open_thread(json!({})).await;
+    for number in 0..5 {
+        let message = ada.say(&thread, &number.to_string()).await;
+        let input = json!({ "messageId": message, "emoji": "x" });
+        let added = ada.mutate("addReaction", input, "message { id }").await;
+        added.at("/message/id");
+    }
+    let lists = [
+        ("threads", "threads(PAGE) { nodes { id } }"),
+        ("messages", "messages(PAGE) { nodes { id } }"),
+        (
+            "a thread's messages",
+            "thread(id: $id) { messages(PAGE) { nodes { id } } }",
+        ),
+        (
+            "participants",
+            "thread(id: $id) { participants(PAGE) { nodes { id } } }",
+        ),
+        ("drafts", "viewer { drafts(PAGE) { nodes { id } } }"),
+        (
+            "found messages",
+            "searchMessages(query: \"0\", PAGE) { edges { cursor } }",
+        ),
+        (
+            "those who reacted",
+            "thread(id: $id) { firstMessage { reactionGroups { users(PAGE) { id } } } }",
+        ),
+    ];
+    let variables = json!({ "id": thread });
+    for (what, list) in lists {
+        let ask = async |who: &Actor, first: u32| {
+            let list = list.replace("PAGE", &format!("first: {first}"));
+            let head = if list.contains("$id") {
+                "query($id: ID!)"
+            } else {
+                "query"
+            };
+            who.run(&format!("{head} {{ {list} }}"), variables.clone())
+                .await
+        };
+        for (who, most) in [(&narrow, 3), (&ada, 100), (&wide, 150)] {
+            ask(who, most).await.at("");
+            let refused = ask(who, most + 1).await;
+            assert_eq!(refused.faults(), ["first"], "{what}");
+            let message = refused.body["errors"][0].to_string();
+            assert!(message.contains(&format!("1 and {most}")), "{message}");
+        }
+    }
+    // Who does not say how many gets no more, either; and is counted for no more.
+    let query = "query($id: ID!) { thread(id: $id) { messages { nodes {
+        id body metadata sender { id name } participants: thread { participants { nodes { id name } } }
+    } } } }";
+    let read = narrow.run(query, json!({ "id": thread })).await;
+    assert_eq!(
+        read.texts("/thread/messages/nodes", "/body"),
+        ["0", "1", "2"]
+    );
+}
+
+#[tokio::test]
+async fn the_depth_of_a_document_is_a_setting() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let shallow = ada.at(Server::other(&["--max-depth", "5"]).await);
+    let five = "{ threads { nodes { creator { name } } } }";
+    let six = "{ threads { nodes { organization { members { totalCount } } } } }";
+    let seven = "{ threads { nodes { organization { members { nodes { name } } } } } }";
+    for (document, fits) in [(five, true), (six, true), (seven, false)] {
+        ada.run(document, json!({})).await.at("");
+        let answer = shallow.run(document, json!({})).await;
+        assert_eq!(answer.body.get("errors").is_none(), fits, "{}", answer.body);
+        if !fits {
+            assert_eq!(answer.code(), "QUERY_TOO_COMPLEX");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_an_operation_is_a_setting_and_a_write_goes_on_to_its_end() {
+    let tenant = Tenant::new().await;
+    let ada = tenant.member("ada").await;
+    let brief = ada.at(Server::other(&["--operation-timeout", "1"]).await);
+    let thread = ada.open_thread(json!({})).await;
+    let mut events = brief.follow_thread(&thread, None).await;
+    let mut sql = Server::get().await.sql().await;
+    // Whoever writes into the thread waits for this lock.
+    let lock = sql.transaction().await.expect("a transaction");
+    let statement = "SELECT FROM threads WHERE id = $1::text::uuid FOR UPDATE";
+    let locked = lock.execute(statement, &[&thread_uuid(&thread)]).await;
+    locked.expect("a lock");
+    let input = json!({ "threadId": thread, "body": "late" });
+    let late = brief.mutate("createMessage", input, "message { id }").await;
+    assert_eq!(late.code(), "TIMEOUT");
+    lock.rollback().await.expect("the lock is released");
+    assert_eq!(events.event().await["message"]["body"], "late");
 }
 
 #[tokio::test]

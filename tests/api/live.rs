@@ -2,6 +2,8 @@
 
 mod delivery;
 
+mod fairness;
+
 mod resume;
 
 mod seen;
@@ -39,7 +41,7 @@ async fn say_many(actor: &Actor, thread: &str, numbers: std::ops::Range<usize>) 
 }
 
 /// The bare UUID of a thread's id.
-fn thread_uuid(id: &str) -> String {
+pub fn thread_uuid(id: &str) -> String {
     let id: ThreadId = id.parse().expect("a thread's id");
     id.uuid().to_string()
 }

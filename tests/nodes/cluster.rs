@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
 use bobbin::ids::ThreadId;
 use futures_util::StreamExt;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, MutexGuard};
@@ -50,6 +52,13 @@ impl Cluster {
         process.kill().await.expect("the process is ours");
     }
 
+    /// Tells a node to end; answers what it ended with.
+    pub async fn terminate(&mut self, number: usize) -> ExitStatus {
+        let node = &mut self.nodes[number];
+        node.terminate();
+        node.ended().await
+    }
+
     /// What the nodes tell each other from now on.
     pub async fn hints(&self) -> Hints {
         let client = async_nats::connect(self.nats.url()).await;
@@ -86,10 +95,26 @@ pub struct Node {
 }
 
 impl Node {
+    /// One of several.
     pub async fn start(nats: &str) -> Self {
         let database = &Server::get().await.database_url;
+        Self::with(database, |command| {
+            command.env("BOBBIN_NATS_URL", nats);
+        })
+        .await
+    }
+
+    /// One on the tests' database that knows of no others.
+    pub async fn alone() -> Self {
+        Self::with(&Server::get().await.database_url, |_| {}).await
+    }
+
+    /// One on a database, with more settings than usual.
+    pub async fn with(database: &str, settings: impl FnOnce(&mut Command)) -> Self {
         let directory = std::env::temp_dir().join(unique("bobbin-node"));
-        let process = command(database, nats, &directory)
+        let mut command = command(database, &directory);
+        settings(&mut command);
+        let process = command
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
@@ -101,7 +126,7 @@ impl Node {
         })
         .await;
         Self {
-            server: known(address.expect("an address")).await,
+            server: known(address.expect("an address"), database).await,
             process,
             directory,
         }
@@ -111,12 +136,39 @@ impl Node {
     pub async fn refused(nats: &str) -> String {
         let database = &Server::get().await.database_url;
         let directory = std::env::temp_dir().join(unique("bobbin-node"));
-        let ended = command(database, nats, &directory).output();
+        let mut command = command(database, &directory);
+        let ended = command.env("BOBBIN_NATS_URL", nats).output();
         let ended = tokio::time::timeout(PATIENCE, ended).await;
         let ended = ended.expect("it ends").expect("it has run");
         let _ = std::fs::remove_dir_all(directory);
         assert!(!ended.status.success());
         String::from_utf8(ended.stderr).expect("a text")
+    }
+
+    /// Tells it to end.
+    pub fn terminate(&self) {
+        let id = self.process.id().expect("it runs");
+        let id = Pid::from_raw(i32::try_from(id).expect("a process's number"));
+        kill(id, Signal::SIGTERM).expect("the process is ours");
+    }
+
+    /// What it ended with, once it has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        ended
+            .expect("it ends in time")
+            .expect("the process is ours")
+    }
+
+    /// How much memory it holds, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn resident(&self) -> usize {
+        let id = self.process.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("its state");
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * number.expect("a size").parse::<usize>().expect("a number")
     }
 
     /// Waits until its state is such.
@@ -139,19 +191,19 @@ impl Drop for Node {
 }
 
 /// A server in a process of its own, as the tests' actors know it.
-async fn known(address: SocketAddr) -> &'static Server {
+async fn known(address: SocketAddr, database: &str) -> &'static Server {
     let first = Server::get().await;
     Box::leak(Box::new(Server {
         app: Arc::clone(&first.app),
         address,
         http: first.http.clone(),
         root_key: first.root_key.clone(),
-        database_url: first.database_url.clone(),
+        database_url: database.to_owned(),
         _postgres: None,
     }))
 }
 
-fn command(database: &str, nats: &str, directory: &Path) -> Command {
+fn command(database: &str, directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bobbin"));
     command
         .args(["serve", "--mode", "production", "--listen", "127.0.0.1:0"])
@@ -161,7 +213,6 @@ fn command(database: &str, nats: &str, directory: &Path) -> Command {
         .arg("--data-dir")
         .arg(directory)
         .env("DATABASE_URL", database)
-        .env("BOBBIN_NATS_URL", nats)
         .kill_on_drop(true);
     command
 }
@@ -169,6 +220,8 @@ fn command(database: &str, nats: &str, directory: &Path) -> Command {
 /// A NATS server, once it is started.
 pub struct Nats {
     port: u16,
+    /// What it speaks TLS with: files of a certificate and its key.
+    identity: Option<[PathBuf; 2]>,
     process: Option<Child>,
 }
 
@@ -178,17 +231,36 @@ impl Nats {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         Self {
             port: listener.local_addr().expect("an address").port(),
+            identity: None,
             process: None,
         }
     }
 
+    /// One that speaks TLS alone, with the files of a certificate and its key.
+    pub fn with_identity(identity: [PathBuf; 2]) -> Self {
+        Self {
+            identity: Some(identity),
+            ..Self::new()
+        }
+    }
+
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        let scheme = if self.identity.is_some() {
+            "tls"
+        } else {
+            "nats"
+        };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     pub async fn start(&mut self) {
         let run = |program| {
-            Command::new(program)
+            let mut command = Command::new(program);
+            if let Some([certificate, key]) = &self.identity {
+                command.arg("--tls").arg("--tlscert").arg(certificate);
+                command.arg("--tlskey").arg(key);
+            }
+            command
                 .args(["-a", "127.0.0.1", "-p", &self.port.to_string()])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())

@@ -98,14 +98,19 @@ impl Talk {
 
     /// The ids of the messages that the log tells of.
     async fn log(&self) -> Vec<String> {
-        let thread: ThreadId = self.thread.parse().expect("a thread's id");
         let query = "SELECT message_id::text FROM events
                      WHERE thread_id = $1::text::uuid AND kind = 'MESSAGE_CREATED' ORDER BY seq";
         let sql = Server::get().await.sql().await;
-        let rows = sql.query(query, &[&thread.uuid().to_string()]).await;
+        let rows = sql.query(query, &[&thread_uuid(&self.thread)]).await;
         let rows = rows.expect("the log");
         rows.iter().map(|row| row.get(0)).collect()
     }
+}
+
+/// The bare UUID of a thread's id.
+pub fn thread_uuid(id: &str) -> String {
+    let id: ThreadId = id.parse().expect("a thread's id");
+    id.uuid().to_string()
 }
 
 /// The bare UUID of a message's id.

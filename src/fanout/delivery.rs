@@ -35,12 +35,15 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How many occurrences go out together at most.
 const MOST_TOGETHER: usize = 64;
 
-/// How long a group whose thread is busy rests at least after it has told its members, for each of
-/// them: about twice what it takes to write to one. What comes meanwhile is written together, at a
-/// fraction of the cost.
+/// How long a group rests at least after it has told its members, for each of them: about twice
+/// what it takes to write to one. What comes meanwhile is written together, at a fraction of the
+/// cost.
 const REST: Duration = Duration::from_micros(8);
 
-/// It rests the longer the longer the thread is busy, up to so many times that.
+/// So many that come within a rest make the next one longer.
+const MANY: usize = 3;
+
+/// So many times as long.
 const LONGER: u32 = 4;
 
 /// How long it rests at most, however many there are.
@@ -77,15 +80,16 @@ impl Batch {
         )
     }
 
-    /// Says to how many members how many things have just been told. Who is told one thing at a
-    /// time is told at once.
+    /// Says to how many members how many things have just been told. What comes after a rest is
+    /// told at once.
     fn rest_after(&mut self, members: usize, told: usize) {
         let least = REST * u32::try_from(members).unwrap_or(u32::MAX / LONGER);
-        let longest = LONGEST_REST.min(least * LONGER);
-        self.rest = match told {
-            0 | 1 => self.rest / 2,
-            _ => longest.min(least.max(self.rest * 2)),
+        let rest = if told < MANY {
+            least.max(self.rest / 2)
+        } else {
+            least * LONGER
         };
+        self.rest = rest.min(LONGEST_REST);
         if self.rest >= SHORTEST_REST {
             self.not_before = Instant::now() + self.rest;
         }
@@ -175,7 +179,7 @@ impl Group {
         if runs.is_empty() {
             runs.push(self.begin(&member.seat, &member.recipient));
         }
-        let made = make(&mut runs[0], &news.0, &member.recipient).await;
+        let made = make(&mut runs[0], &member.told(&news), &member.recipient).await;
         if matches!(made.body, Body::Restart) {
             // Nobody has been told: whoever comes back finds another group.
             self.flush(batch);
@@ -183,7 +187,7 @@ impl Group {
             self.dismiss(&made.body);
             return true;
         }
-        if made.personal {
+        if made.personal || self.has_ahead(&news) {
             self.shared.skip(&news.0);
             self.flush(batch);
             self.app().metrics.executed_for_one();
@@ -203,8 +207,23 @@ impl Group {
         let Some((last, _)) = news.last() else {
             return;
         };
-        let late = self.tell(&news, |index, _| bodies.get(index));
-        self.catch_up_all(late.unwrap_or_default(), &last.access);
+        let body = |index: usize, member: &Member| {
+            let body = bodies.get(index);
+            body.filter(|_| !member.is_ahead_of(&news[index]))
+        };
+        loop {
+            match self.tell(&news, body) {
+                Ok(late) => break self.catch_up_all(late, &last.access),
+                // They have just joined: what is not in the log is not for them yet.
+                Err(ahead) => {
+                    for member in ahead {
+                        if let Some(late) = self.release(&member) {
+                            self.catch_up_apart(late, &last.access);
+                        }
+                    }
+                }
+            }
+        }
         batch.rest_after(self.size(), news.len());
     }
 
@@ -228,7 +247,7 @@ impl Group {
             for _ in &missing {
                 self.app().metrics.executed_for_one();
             }
-            bodies.extend(make_each(runs, occurrence, &missing).await);
+            bodies.extend(make_each(runs, &news[0], &missing).await);
             match self.tell(&news, |_, member| bodies.get(&member.seat.number)) {
                 Ok(late) => return self.catch_up_all(late, &occurrence.access),
                 // These have joined meanwhile.
@@ -402,17 +421,14 @@ pub(in crate::fanout) fn settle(
 }
 
 /// Executes for each of these members, several at once.
-async fn make_each(
-    runs: &mut [Run],
-    occurrence: &Occurrence,
-    members: &[Member],
-) -> Vec<(u64, Body)> {
+async fn make_each(runs: &mut [Run], news: &News, members: &[Member]) -> Vec<(u64, Body)> {
     let part = members.len().div_ceil(runs.len()).max(1);
     let parts = members.chunks(part);
     let made = runs.iter_mut().zip(parts).map(|(run, part)| async move {
         let mut made = Vec::with_capacity(part.len());
         for member in part {
-            let body = make(run, occurrence, &member.recipient).await.body;
+            let told = member.told(news);
+            let body = make(run, &told, &member.recipient).await.body;
             made.push((member.seat.number, body));
         }
         made

@@ -2,6 +2,7 @@
 //! audience. Who is up to date sits in the group and is given what it is told; who is not, reads
 //! the log until he is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::panic::AssertUnwindSafe;
@@ -84,6 +85,28 @@ impl Member {
             // What is true now is news to all who are here.
             What::Typing(..) | What::Presence(..) | What::Resync(_) => true,
         }
+    }
+
+    /// Whether he was told more of the log than the group when this happened, which stands in no
+    /// log.
+    pub fn is_ahead_of(&self, (occurrence, position): &News) -> bool {
+        !matches!(occurrence.what, What::Event(_)) && position.seq < self.from.seq
+    }
+
+    /// An occurrence as he is told it: its cursor does not go back behind what he was told.
+    pub fn told<'a>(&self, news: &'a News) -> Cow<'a, Occurrence> {
+        let (occurrence, position) = news;
+        if !self.is_ahead_of(news) {
+            return Cow::Borrowed(occurrence);
+        }
+        let position = position.or_later(Position {
+            running: position.running,
+            ..self.from
+        });
+        Cow::Owned(Occurrence {
+            cursor: position.encode(occurrence.access.thread().id).into(),
+            ..occurrence.clone()
+        })
     }
 }
 
@@ -240,6 +263,18 @@ impl Group {
         let state = self.state();
         let members = state.members.values().filter(|member| test(member));
         members.cloned().collect()
+    }
+
+    /// Whether some of the members are ahead of it.
+    pub fn has_ahead(&self, news: &News) -> bool {
+        if matches!(news.0.what, What::Event(_)) {
+            return false;
+        }
+        let state = self.state();
+        state
+            .members
+            .values()
+            .any(|member| member.is_ahead_of(news))
     }
 
     /// One of the members for whom an occurrence is news.

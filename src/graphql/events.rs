@@ -467,7 +467,8 @@ impl Subscription {
     /// order of each thread, then what happens; a resume may repeat an event, and misses none. Of
     /// a message that was deleted for good meanwhile only the deletion is told, of one that was
     /// deleted not what was appended. A thread that is deleted, or that the viewer loses, is told
-    /// as ThreadDeleted; one that he comes to see begins with the event that shows it to him. Of
+    /// as ThreadDeleted; one that he comes to see begins with what happens
+    /// about then, at the latest with the event that shows it to him. Of
     /// typing and presence only what happens is told, with the cursor of what came before. When
     /// what he may see changes as a whole (a membership, a role), or a position can no longer be
     /// served, there is one ResyncRequired. Ends with NOT_FOUND when a person loses the last

@@ -25,6 +25,7 @@ mod sse;
 mod pages;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get};
 use axum::serve::ListenerExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout_at};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
@@ -47,8 +49,11 @@ use crate::http::limits::Limits;
 use crate::http::rates::Rates;
 use crate::http::websocket::census::Census;
 
-/// How long the end of the server waits for sockets and writes.
+/// How long the end of the server waits for requests, sockets and writes.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long it waits for writes at least, once nothing asks for any.
+const WRITES: Duration = Duration::from_secs(5);
 
 /// How many bytes of a connection the system holds that it has not sent.
 #[cfg(target_os = "linux")]
@@ -80,25 +85,31 @@ pub async fn run(app: Arc<App>, listener: TcpListener) -> std::io::Result<()> {
             tracing::debug!(%error, "a connection keeps the system's defaults");
         }
     });
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.cancelled().await });
-    let drained = async {
-        app.shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    // A client that keeps a request open does not keep the server from ending.
+    let mut served = pin!(
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move { shutdown.cancelled().await })
+            .into_future()
+    );
     tokio::select! {
-        result = served => result?,
-        () = drained => tracing::warn!("some requests did not end in time"),
+        biased;
+        () = app.shutdown.cancelled() => {}
+        result = &mut served => return result,
     }
+    let until = Instant::now() + DRAIN;
     app.sockets.close();
     app.writes.close();
-    let ended = async {
-        app.sockets.wait().await;
-        app.writes.wait().await;
-    };
-    if tokio::time::timeout(DRAIN, ended).await.is_err() {
-        tracing::warn!("some sockets or writes did not end in time");
+    // A client that keeps a request or a socket open does not keep the server from ending.
+    let (answered, closed) = tokio::join!(
+        timeout_at(until, served),
+        timeout_at(until, app.sockets.wait())
+    );
+    if answered.is_err() || closed.is_err() {
+        tracing::warn!("some requests or sockets did not end in time");
+    }
+    // What those who were answered last have begun is not given up at once.
+    let until = until.max(Instant::now() + WRITES);
+    if timeout_at(until, app.writes.wait()).await.is_err() {
+        tracing::warn!("some writes did not end in time");
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use futures_util::{SinkExt, poll, ready};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Credential, Present};
 use crate::error::Error;
@@ -411,7 +412,8 @@ impl Socket {
     /// Writes what waits, with one flush.
     async fn write(&mut self) -> Result<(), Option<Closing>> {
         let frames = self.outbox.take(BATCH);
-        let limit = self.server.app.settings.write_timeout();
+        let app = Arc::clone(&self.server.app);
+        let limit = (app.settings.write_timeout(), &app.shutdown);
         let began = Instant::now();
         for Frame { lane, body } in frames {
             // The client may have completed it.
@@ -438,20 +440,28 @@ impl Socket {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Option<Closing>> {
-        let limit = self.server.app.settings.write_timeout();
+        let app = Arc::clone(&self.server.app);
+        let limit = (app.settings.write_timeout(), &app.shutdown);
         let sent = in_time(limit, self.stream.send(message)).await?;
         sent.map_err(|_| None)
     }
 }
 
 /// What a write leads to, if it does not take longer than a client may let us wait.
-async fn in_time<T>(limit: Duration, write: impl Future<Output = T>) -> Result<T, Option<Closing>> {
+/// The end of the server ends it, too.
+async fn in_time<T>(
+    (limit, shutdown): (Duration, &CancellationToken),
+    write: impl Future<Output = T>,
+) -> Result<T, Option<Closing>> {
     let mut write = pin!(write);
     // Mostly the kernel takes it at once, and no clock is needed.
     if let Poll::Ready(written) = poll!(&mut write) {
         return Ok(written);
     }
-    let written = tokio::time::timeout(limit, write).await;
+    let written = tokio::select! {
+        written = tokio::time::timeout(limit, write) => written,
+        () = shutdown.cancelled() => return Err(Some(Closing::going_away())),
+    };
     written.map_err(|_| Some(Closing::slow_consumer()))
 }
 

@@ -120,11 +120,17 @@ impl CatchUp {
             return self.prove().await;
         }
         if self.admitted.access.is_staff() != self.group().key.staff {
-            self.find_group().await?;
+            return self.find_group().await;
         }
         let at = (self.told, self.replay.moves_read_at());
         match self.group().admit(&self.seat, &self.admitted, at) {
-            Admission::Granted => Ok(Progress::Done),
+            Admission::Granted => {
+                if self.is_in_doubt() {
+                    // It changed at that very moment: those who were asked may not have been he.
+                    self.group().give_back(&self.seat, &self.admitted.access);
+                }
+                Ok(Progress::Done)
+            }
             Admission::Behind(head) if self.told.seq >= head.seq => {
                 self.replay.tell_moves().await?;
                 // What the group has told stood in the table before this was read.
@@ -133,18 +139,22 @@ impl CatchUp {
             }
             Admission::Behind(_) => self.read().await,
             Admission::Unproven => self.prove().await,
-            Admission::Closed => {
-                self.find_group().await?;
-                Ok(Progress::More)
-            }
+            Admission::Closed => self.find_group().await,
         }
     }
 
     /// Finds the group that he belongs to by now.
-    async fn find_group(&mut self) -> Result<()> {
+    async fn find_group(&mut self) -> Result<Progress> {
         let (fanout, plan) = (&self.seat.fanout, Arc::clone(&self.group().plan));
-        self.joining = Group::join(fanout, &plan, &self.admitted.access).await?;
-        Ok(())
+        match Group::join(fanout, &plan, &self.admitted.access).await {
+            Ok(joining) => {
+                self.joining = joining;
+                Ok(Progress::More)
+            }
+            // It may have been deleted, which he is to be told.
+            Err(Error::NotFound(_)) => self.prove().await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether his access may have changed since it was proven.
@@ -166,7 +176,7 @@ impl CatchUp {
         if group.shared.is_personal() {
             self.replay.read_log().await?;
             self.count_replay(from, self.replay.position().seq);
-            return Ok(Progress::More);
+            return self.go_on(from).await;
         }
         let mut bodies = group.shared.after(self.told, self.replay.proven_to());
         if bodies.is_empty() {
@@ -180,11 +190,7 @@ impl CatchUp {
             }
         }
         let Some((_, last)) = bodies.last() else {
-            // Nothing is left of the log, unless the proof is older than what is missing.
-            return match self.replay.position().seq == from && !self.replay.has_steps() {
-                true => self.prove().await,
-                false => Ok(Progress::More),
-            };
+            return self.go_on(from).await;
         };
         self.count_replay(from, last.seq);
         for (body, position) in bodies {
@@ -197,6 +203,15 @@ impl CatchUp {
                 return Ok(Progress::Done);
             }
             self.replay.told_up_to(position.seq);
+        }
+        Ok(Progress::More)
+    }
+
+    /// Goes on after a reading that began there. If it led nowhere, nothing is left of the log, or
+    /// the proof is older than what is missing.
+    async fn go_on(&mut self, from: i64) -> Result<Progress> {
+        if self.replay.position().seq == from && !self.replay.has_steps() {
+            return self.prove().await;
         }
         Ok(Progress::More)
     }
@@ -235,8 +250,8 @@ impl CatchUp {
     /// Goes back to what has been told in fact.
     fn rewind(&mut self) {
         let app = Arc::clone(self.seat.app());
-        let (access, read_at) = (self.admitted.access.clone(), self.replay.moves_read_at());
-        self.replay = Replay::new(app, access, self.told, read_at);
+        // What was read of watermarks is given up with the rest.
+        self.replay = Replay::new(app, self.admitted.access.clone(), self.told, None);
     }
 
     /// Reads up to the thread's deletion.

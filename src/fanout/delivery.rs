@@ -167,7 +167,7 @@ impl Group {
     /// whether the group cannot go on.
     async fn deliver(self: &Arc<Self>, runs: &mut Vec<Run>, batch: &mut Batch, news: News) -> bool {
         let member = loop {
-            if let Some(member) = self.anyone(&news.0) {
+            if let Some(member) = self.anyone(&news) {
                 break member;
             }
             self.flush(batch);
@@ -187,11 +187,12 @@ impl Group {
             self.dismiss(&made.body);
             return true;
         }
-        if made.personal || self.has_ahead(&news) {
+        let alone = made.personal || member.is_ahead_of(&news);
+        if alone || self.has_ahead(&news) {
             self.shared.skip(&news.0);
             self.flush(batch);
-            self.app().metrics.executed_for_one();
-            self.deliver_each(runs, news, member, made).await;
+            self.deliver_each(runs, news, member, (made.body, alone))
+                .await;
         } else {
             self.app().metrics.executed_for_all();
             self.shared.keep(&news.0, news.1, &made.body);
@@ -217,7 +218,7 @@ impl Group {
                 // They have just joined: what is not in the log is not for them yet.
                 Err(ahead) => {
                     for member in ahead {
-                        if let Some(late) = self.release(&member) {
+                        if let Some(late) = self.release(member.seat.number) {
                             self.catch_up_apart(late, &last.access);
                         }
                     }
@@ -227,32 +228,56 @@ impl Group {
         batch.rest_after(self.size(), news.len());
     }
 
-    /// Tells each member what is for him alone.
+    /// Tells each member what is for him alone; if what the first one is told is not, only those
+    /// who are ahead are told something else.
     async fn deliver_each(
         self: &Arc<Self>,
         runs: &mut Vec<Run>,
         news: News,
         first: Member,
-        made: Made,
+        (body, alone): (Body, bool),
     ) {
         while runs.len() < AT_ONCE {
             runs.push(self.begin(&first.seat, &first.recipient));
         }
-        let mut bodies = HashMap::from([(first.seat.number, made.body)]);
-        let mut missing =
-            self.members(|member| member.seat.number != first.seat.number && member.wants(&news.0));
+        let metrics = &self.app().metrics;
+        let (mut bodies, shared) = if alone {
+            metrics.executed_for_one();
+            (HashMap::from([(first.seat.number, body)]), None)
+        } else {
+            metrics.executed_for_all();
+            (HashMap::new(), Some(body))
+        };
         let news = [news];
-        let occurrence = &news[0].0;
+        let shared = |member: &Member| {
+            let shared = shared.as_ref();
+            shared.filter(|_| !member.is_ahead_of(&news[0]))
+        };
+        let mut missing = self.members(|member| {
+            let has = shared(member).is_some() || bodies.contains_key(&member.seat.number);
+            !has && member.wants(&news[0].0)
+        });
         loop {
             for _ in &missing {
-                self.app().metrics.executed_for_one();
+                metrics.executed_for_one();
             }
             bodies.extend(make_each(runs, &news[0], &missing).await);
-            match self.tell(&news, |_, member| bodies.get(&member.seat.number)) {
-                Ok(late) => return self.catch_up_all(late, &occurrence.access),
+            let body = |_, member: &Member| {
+                let own = || bodies.get(&member.seat.number);
+                shared(member).or_else(own)
+            };
+            match self.tell(&news, body) {
+                Ok(late) => return self.catch_up_all(late, &news[0].0.access),
                 // These have joined meanwhile.
                 Err(joined) => missing = joined,
             }
+        }
+    }
+
+    /// Lets somebody who has just become a member prove his access once more.
+    pub(in crate::fanout) fn give_back(self: &Arc<Self>, seat: &Seat, access: &ThreadAccess) {
+        if let Some(late) = self.release(seat.number) {
+            self.catch_up_apart(late, access);
         }
     }
 
@@ -319,12 +344,11 @@ impl Group {
             }
             // He belongs to the other audience now.
             Ok(Some(admitted)) => {
-                if let Some(late) = self.release(member) {
+                if let Some(late) = self.release(member.seat.number) {
                     let seat = Arc::clone(&late.member.seat);
                     seat.sit(None);
                     let app = Arc::clone(self.app());
-                    let replay =
-                        Replay::new(app, admitted.access.clone(), late.at, Some(late.since));
+                    let replay = Replay::new(app, admitted.access.clone(), late.at, None);
                     let work = Arc::clone(&seat).catch_up(replay, admitted, late.joining);
                     self.fanout.spawn(&seat, work);
                 }

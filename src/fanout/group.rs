@@ -189,7 +189,11 @@ impl Group {
 
     async fn open(self: &Arc<Self>, access: &ThreadAccess) -> Outcome<()> {
         let feed = Feed::open(Arc::clone(self.app()), access).await?;
-        self.state().head = Some(feed.position());
+        let mut state = self.state();
+        state.head = Some(feed.position());
+        // What had moved by then nobody will be told here.
+        state.moves_told_at = Some(Instant::now());
+        drop(state);
         let (group, closed) = (Arc::clone(self), self.closed.clone());
         self.fanout.tasks.spawn(async move {
             let work = AssertUnwindSafe(Arc::clone(&group).deliver_all(feed)).catch_unwind();
@@ -277,11 +281,18 @@ impl Group {
             .any(|member| member.is_ahead_of(news))
     }
 
-    /// One of the members for whom an occurrence is news.
-    pub fn anyone(&self, occurrence: &Occurrence) -> Option<Member> {
+    /// One of the members for whom an occurrence is news, if possible one who is not ahead of it.
+    pub fn anyone(&self, news: &News) -> Option<Member> {
         let state = self.state();
-        let mut members = state.members.values();
-        members.find(|member| member.wants(occurrence)).cloned()
+        let members = state.members.values();
+        let mut wanting = members.filter(|member| member.wants(&news.0));
+        let first = wanting.next()?;
+        let level = if first.is_ahead_of(news) {
+            wanting.find(|member| !member.is_ahead_of(news))
+        } else {
+            None
+        };
+        Some(level.unwrap_or(first).clone())
     }
 
     /// Goes on behind what is news to none of the members; false: it is, to some.
@@ -352,9 +363,9 @@ impl Group {
     }
 
     /// Ends the membership of somebody who goes on reading the log by himself.
-    pub fn release(self: &Arc<Self>, member: &Member) -> Option<Late> {
+    pub fn release(self: &Arc<Self>, number: u64) -> Option<Late> {
         let mut state = self.state();
-        let member = state.members.remove(&member.seat.number)?;
+        let member = state.members.remove(&number)?;
         let head = state.head.expect("an open group stands somewhere");
         let at = head.or_later(member.from);
         Some(self.late(&mut state, member, at))

@@ -127,6 +127,8 @@ impl Seat {
     ) -> Result<(Replay, Admitted, Joining)> {
         let app = self.app();
         let admitted = admitted?;
+        // It listens before it is read how far watermarks have moved.
+        let joining = Group::join(&self.fanout, &Arc::new(plan), &admitted.access).await?;
         let mut conn = app.conn().await?;
         let read_at = Some(Instant::now());
         let newest = watermark::newest_moves(&mut conn, &[&admitted.access]).await?;
@@ -138,7 +140,6 @@ impl Seat {
             Some(cursor) => replay.behind(&cursor, newest),
             None => replay,
         };
-        let joining = Group::join(&self.fanout, &Arc::new(plan), &admitted.access).await?;
         Ok((replay, admitted, joining))
     }
 

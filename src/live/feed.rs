@@ -139,6 +139,7 @@ impl Feed {
     /// Does the next thing that there is to do, or waits for one.
     async fn step(&mut self) -> Result<()> {
         if self.behind {
+            self.doubt_changed();
             return self.read_log().await;
         }
         let alarm = [self.hold_until, self.moves_due]
@@ -151,6 +152,7 @@ impl Feed {
                 return self.ring().await;
             }
         };
+        self.doubt_changed();
         match signal {
             Ok(Signal::Event(event)) => self.receive(event).await?,
             Ok(Signal::Written(seq)) => self.behind |= seq > self.position().seq,
@@ -158,7 +160,7 @@ impl Feed {
                 self.moves_due
                     .get_or_insert_with(|| Instant::now() + GATHER);
             }
-            Ok(Signal::AccessChanged) => self.doubt_changed(),
+            Ok(Signal::AccessChanged) => {}
             Ok(Signal::Typing) => self.tell_typing(),
             Ok(Signal::Presence(user, online)) => {
                 self.replay.tell_now(What::Presence(user, online));
@@ -183,6 +185,7 @@ impl Feed {
             self.behind = true;
         }
         if self.moves_due.is_some_and(|at| at <= now) {
+            self.doubt_changed();
             self.replay.tell_moves().await?;
             self.moves_due = None;
         }

@@ -82,8 +82,6 @@ pub enum Whose {
     Since(u64),
 }
 
-impl Step {}
-
 /// A reader of a thread's log, at a position.
 pub struct Replay {
     app: Arc<App>,

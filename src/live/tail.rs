@@ -168,6 +168,9 @@ pub async fn run(app: Arc<App>) {
         if let Err(error) = watch.look(&app, &mut passing).await {
             tracing::warn!(?error, "the log could not be read");
         }
+        if app.bus.rights.take_due() {
+            app.bus.send_to_all(&Signal::AccessChanged);
+        }
         looked_at = Instant::now();
     }
 }
@@ -279,9 +282,6 @@ impl Watch {
         }
         for (_, subject) in &self.changed {
             app.bus.access_changed(subject.clone());
-        }
-        if app.bus.rights.take_due() {
-            app.bus.send_to_all(&Signal::AccessChanged);
         }
         self.changed.retain(|(at, _)| at.elapsed() < REMIND);
     }

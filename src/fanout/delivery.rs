@@ -148,7 +148,7 @@ impl Group {
         (step, seq): (Option<Step>, i64),
     ) -> bool {
         match step {
-            None => return true,
+            None => true,
             Some(Step::Prove(whose)) => {
                 self.flush(batch);
                 self.shared.forget();

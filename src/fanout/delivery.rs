@@ -41,7 +41,7 @@ const MOST_TOGETHER: usize = 64;
 const REST: Duration = Duration::from_micros(8);
 
 /// So many that come within a rest make the next one longer.
-const MANY: usize = 3;
+const MANY: usize = 2;
 
 /// So many times as long.
 const LONGER: u32 = 4;

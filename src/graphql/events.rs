@@ -178,7 +178,7 @@ thread_event!(
 
 thread_event!(
     /// Somebody has seen the thread up to a message. Of many moves within a moment only the
-    /// latest is told.
+    /// latest is told. A resume may tell it again.
     ThreadSeen { user_id: UserId, up_to: Option<Arc<db::Message>> }
 
     /// Who.
@@ -195,7 +195,7 @@ thread_event!(
 
 thread_event!(
     /// A thread has come to a device of somebody, up to a message. Of many moves within a moment
-    /// only the latest is told.
+    /// only the latest is told. A resume may tell it again.
     ThreadDelivered { user_id: UserId, up_to: Option<Arc<db::Message>> }
 
     /// Who.

@@ -123,14 +123,14 @@ impl Group {
                 }
             };
             sleep_until(batch.not_before).await;
-            let mut seq = feed.position().seq;
+            let seq = feed.position().seq;
             ended = self.take(&mut runs, &mut batch, (step, seq)).await;
             // All that has come meanwhile goes out together.
             while !ended && batch.news.len() < MOST_TOGETHER {
                 let Some(step) = feed.take_ready() else {
                     break;
                 };
-                seq = feed.position().seq;
+                let seq = feed.position().seq;
                 ended = self.take(&mut runs, &mut batch, (Some(step), seq)).await;
             }
             self.flush(&mut batch);

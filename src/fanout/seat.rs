@@ -204,13 +204,12 @@ impl Seat {
 
     /// Ends the subscription with an error.
     pub(in crate::fanout) async fn fail(&self, error: Error) {
-        let expires_at = self.credential.expires_at();
-        if expires_at.is_some_and(|at| at <= self.app().clock.now()) {
-            // The connection is about to end for all its operations, in a way that lets the client
-            // come back with another token.
-            return;
-        }
-        if let Error::Internal(cause) = error {
+        let ends = self.credential.expires_at();
+        if ends.is_some_and(|at| at <= self.app().clock.now()) {
+            // The client is to come back with another token, as it does when the connection ends
+            // with this one.
+            self.send(&Body::Restart).await;
+        } else if let Error::Internal(cause) = error {
             // A client takes an error of the operation for final, and a closed socket for a
             // reason to come back, with its last cursor.
             tracing::warn!(?cause, "a subscription could not begin");

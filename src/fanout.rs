@@ -65,7 +65,7 @@ impl Fanout {
 
     /// Ends a subscription, once there is room to say so.
     fn say_last(&self, seat: Arc<Seat>, last: Body) {
-        if seat.push(&last) == Pushed::Full {
+        if seat.filling().push(&last) == Pushed::Full {
             self.tasks.spawn(async move {
                 seat.send(&last).await;
             });

@@ -35,19 +35,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How many occurrences go out together at most.
 const MOST_TOGETHER: usize = 64;
 
-/// How long a group rests at least after it has told its members, for each of them: about twice
-/// what it takes to write to one. What comes meanwhile is written together, at a fraction of the
-/// cost.
+/// How long a group rests for each thing that it has told to each of its members: about twice what
+/// it takes to write it. What comes meanwhile is written together, at a fraction of the cost.
 const REST: Duration = Duration::from_micros(8);
 
-/// So many that come within a rest make the next one longer.
-const MANY: usize = 2;
-
-/// So many times as long.
-const LONGER: u32 = 4;
-
 /// How long it rests at most, however many there are.
-const LONGEST_REST: Duration = Duration::from_millis(40);
+const LONGEST_REST: Duration = Duration::from_millis(64);
 
 /// A rest that is shorter is none: there is nothing to gain.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
@@ -81,15 +74,11 @@ impl Batch {
     }
 
     /// Says to how many members how many things have just been told. What comes after a rest is
-    /// told at once.
+    /// told at once; a longer one gets shorter by half at most.
     fn rest_after(&mut self, members: usize, told: usize) {
-        let least = REST * u32::try_from(members).unwrap_or(u32::MAX / LONGER);
-        let rest = if told < MANY {
-            least.max(self.rest / 2)
-        } else {
-            least * LONGER
-        };
-        self.rest = rest.min(LONGEST_REST);
+        let written = members.saturating_mul(told);
+        let rest = REST.saturating_mul(u32::try_from(written).unwrap_or(u32::MAX));
+        self.rest = rest.max(self.rest / 2).min(LONGEST_REST);
         if self.rest >= SHORTEST_REST {
             self.not_before = Instant::now() + self.rest;
         }

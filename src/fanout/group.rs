@@ -331,9 +331,10 @@ impl Group {
         let (mut full, mut told) = (Vec::new(), 0);
         state.members.retain(|_, member| {
             let mut at = before.or_later(member.from);
+            let mut outbox = member.seat.filling();
             for (index, (_, position)) in news.iter().enumerate() {
                 let body = body(index, member).filter(|_| wants(member, index));
-                match body.map(|body| (body.is_last(), member.seat.push(body))) {
+                match body.map(|body| (body.is_last(), outbox.push(body))) {
                     None => {}
                     Some((true, Pushed::Queued)) | Some((_, Pushed::Ended)) => return false,
                     Some((false, Pushed::Queued)) => told += 1,

@@ -102,6 +102,48 @@ pub struct Outbox {
     emptied: Notify,
 }
 
+/// The queue of one connection, while frames are put into it. Dropped, it lets them be written.
+#[derive(Debug)]
+pub struct Filling<'a> {
+    writer: &'a AtomicWaker,
+    lane: &'a Arc<Lane>,
+    is_first: bool,
+    state: Option<MutexGuard<'a, State>>,
+}
+
+impl Filling<'_> {
+    /// Puts a frame into the queue, if there is room.
+    pub fn push(&mut self, body: &Body) -> Pushed {
+        let Some(state) = self.state.as_mut().filter(|state| !state.closed) else {
+            return Pushed::Ended;
+        };
+        if self.lane.has_ended() {
+            return Pushed::Ended;
+        }
+        if !state.has_room(self.lane) {
+            state.awaited = true;
+            return Pushed::Full;
+        }
+        self.lane.queued.fetch_add(1, Ordering::Relaxed);
+        state.bytes += body.len();
+        state.queue.push_back(Frame {
+            lane: Arc::clone(self.lane),
+            body: body.clone(),
+        });
+        Pushed::Queued
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        let state = self.state.take();
+        let has_some = state.is_some_and(|state| !state.queue.is_empty());
+        if self.is_first && has_some {
+            self.writer.wake();
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Frame>,
@@ -114,27 +156,19 @@ struct State {
 impl Outbox {
     /// Puts a frame into the queue, if there is room.
     pub fn push(&self, lane: &Arc<Lane>, body: &Body) -> Pushed {
-        let mut state = self.state();
-        if state.closed || lane.has_ended() {
-            return Pushed::Ended;
+        self.filling(lane).push(body)
+    }
+
+    /// Lets frames of an operation be put into the queue that are to be written together.
+    pub fn filling<'a>(&'a self, lane: &'a Arc<Lane>) -> Filling<'a> {
+        let state = self.state();
+        Filling {
+            writer: &self.writer,
+            lane,
+            // Whoever writes takes all that is there: only the first frame has to wake it.
+            is_first: state.queue.is_empty(),
+            state: Some(state),
         }
-        if !state.has_room(lane) {
-            state.awaited = true;
-            return Pushed::Full;
-        }
-        lane.queued.fetch_add(1, Ordering::Relaxed);
-        state.bytes += body.len();
-        let was_empty = state.queue.is_empty();
-        state.queue.push_back(Frame {
-            lane: Arc::clone(lane),
-            body: body.clone(),
-        });
-        drop(state);
-        // Whoever writes takes all that is there: only the first frame has to wake it.
-        if was_empty {
-            self.writer.wake();
-        }
-        Pushed::Queued
     }
 
     /// Puts a frame into the queue, and waits for room; false: nobody will write it.

@@ -13,7 +13,7 @@ use crate::db::watermark;
 use crate::error::{Error, Result};
 use crate::fanout::Fanout;
 use crate::fanout::group::{Group, Joining};
-use crate::fanout::outbox::{Body, Lane, Outbox, Pushed};
+use crate::fanout::outbox::{Body, Filling, Lane, Outbox};
 use crate::fanout::run::{Plan, Recipient};
 use crate::graphql::answer::{refused, written_errors};
 use crate::graphql::context::{Session, Target};
@@ -182,9 +182,9 @@ impl Seat {
         }
     }
 
-    /// Puts something into the outbox, if there is room.
-    pub(in crate::fanout) fn push(&self, body: &Body) -> Pushed {
-        self.outbox.push(&self.lane, body)
+    /// Lets things be put into the outbox that are to be written together.
+    pub(in crate::fanout) fn filling(&self) -> Filling<'_> {
+        self.outbox.filling(&self.lane)
     }
 
     /// Puts something into the outbox, and waits for room; false: nobody will write it.

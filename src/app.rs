@@ -10,12 +10,19 @@ use tokio_util::task::TaskTracker;
 use crate::auth::keys::Keys;
 use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
+use crate::db::translation::Translation;
 use crate::error::{Error, Result};
+use crate::ids::MessageId;
 use crate::live::bus::Bus;
 use crate::live::ephemeral::Lifetimes;
 use crate::live::tail::Tail;
 use crate::metrics::Metrics;
+use crate::translation::Translator;
+use crate::translation::flights::Flights;
 use crate::trusted::Trusted;
+
+/// Translations being made, by the message, the hash of its text and the language.
+pub type Translating = Flights<(MessageId, Vec<u8>, String), Result<Translation>>;
 
 /// The running server, as its parts see it.
 pub struct App {
@@ -45,6 +52,10 @@ pub struct App {
     pub page_token: Option<String>,
     /// The documents that alone are executed; none: any.
     pub trusted: Option<Trusted>,
+    /// Who translates messages; none: nobody does.
+    pub translator: Option<Arc<Translator>>,
+    /// What it is being asked for.
+    pub translating: Translating,
 }
 
 impl App {
@@ -68,6 +79,8 @@ impl App {
             shutdown: CancellationToken::new(),
             page_token: None,
             trusted: None,
+            translator: None,
+            translating: Translating::default(),
         }
     }
 

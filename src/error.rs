@@ -39,6 +39,8 @@ pub enum Error {
     InvalidMessageType(String),
     /// Only messages of an API inbox have this done to them.
     ApiInboxRequired,
+    /// The translation provider did not translate, or there is none; says why.
+    TranslationFailed(String),
     /// Too often; how long to wait.
     RateLimited(Duration),
     /// Anything else. Logged, never shown.
@@ -87,6 +89,7 @@ impl Error {
             Self::Conflict(_) => "CONFLICT",
             Self::InvalidMessageType(_) => "INVALID_MESSAGE_TYPE",
             Self::ApiInboxRequired => "API_INBOX_REQUIRED",
+            Self::TranslationFailed(_) => "TRANSLATION_FAILED",
             Self::RateLimited(_) => "RATE_LIMITED",
             Self::Internal(_) => "INTERNAL",
         }
@@ -98,7 +101,8 @@ impl Error {
             Self::Unauthenticated(message)
             | Self::Forbidden(message)
             | Self::Conflict(message)
-            | Self::InvalidMessageType(message) => message.clone(),
+            | Self::InvalidMessageType(message)
+            | Self::TranslationFailed(message) => message.clone(),
             Self::NotFound(kind) => format!("{kind} not found"),
             Self::BadUserInput(fields) => summary(fields),
             Self::ApiInboxRequired => "the message's thread has no API inbox".to_owned(),

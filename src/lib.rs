@@ -12,6 +12,8 @@ pub mod trusted;
 
 pub mod metrics;
 
+pub mod translation;
+
 pub mod app;
 
 pub mod auth;

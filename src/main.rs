@@ -13,6 +13,7 @@ use bobbin::db::enums::Role;
 use bobbin::db::{api_key, pool};
 use bobbin::error::Error;
 use bobbin::postgres::{self, Postgres};
+use bobbin::translation::Translator;
 use bobbin::trusted::Trusted;
 use bobbin::{demo, graphql, http, live, secret};
 use chrono::TimeDelta;
@@ -128,6 +129,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         Some(path) => Some(Trusted::load(path).await?),
         None => None,
     };
+    let translator = Translator::open(&settings.translate)?;
     let (url, database) = match &settings.database_url {
         Some(url) => (url.reveal().to_owned(), Database::Given),
         None => {
@@ -147,6 +149,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     pool::reach(&pool).await?;
     let mut app = App::new(settings, mode, pool, keys);
     app.trusted = trusted;
+    app.translator = translator.map(Arc::new);
     prepare(&app).await?;
     if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);

@@ -53,6 +53,21 @@ pub enum Kind {
     Mutation,
 }
 
+/// What came of a wish to have a message translated. Who waits for another one's is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Translating {
+    /// It had been translated before.
+    Cached,
+    /// The provider translated it.
+    Made,
+    /// The provider was not there, or said nothing that makes sense.
+    Failed,
+    /// The provider did not want to.
+    Refused,
+    /// The provider was left alone, after failures.
+    Resting,
+}
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -73,6 +88,7 @@ pub struct Metrics {
     mutations: Histogram,
     errors: HashMap<&'static str, Counter>,
     documents_parsed: Counter,
+    translations: [Counter; 5],
     connections: Connections,
 }
 
@@ -125,6 +141,11 @@ impl Default for Metrics {
             "errors",
             "Errors that clients were told, by their code",
         );
+        let translations = family(
+            &mut to,
+            "translations",
+            "Translations that were wanted: found in the cache, made by the provider, or not made since it failed, refused or was left alone after failures",
+        );
         let operations = operations(&mut to);
         let connections = Connections::new(&mut to);
         Self {
@@ -172,6 +193,9 @@ impl Default for Metrics {
                 "documents_parsed",
                 "Documents that were not known and had to be parsed",
             ),
+            // In the order of `Translating`.
+            translations: ["cached", "made", "failed", "refused", "resting"]
+                .map(|outcome| labelled(&translations, "outcome", outcome)),
             connections,
             registry: to,
         }
@@ -260,6 +284,11 @@ impl Metrics {
     /// A document was parsed.
     pub fn parsed(&self) {
         self.documents_parsed.inc();
+    }
+
+    /// A translation was wanted.
+    pub fn translated(&self, outcome: Translating) {
+        self.translations[outcome as usize].inc();
     }
 
     /// All of it in the text format of OpenMetrics, with the pool as it is now.
@@ -378,6 +407,7 @@ mod tests {
         metrics.failed("a code that a later version has");
         metrics.operated(Kind::Query, Duration::from_millis(3));
         metrics.replayed(7);
+        metrics.translated(Translating::Resting);
         let text = metrics.render(POOL);
         for line in [
             "bobbin_sockets 1",
@@ -387,6 +417,7 @@ mod tests {
             "bobbin_operation_duration_seconds_count{kind=\"query\"} 1",
             "bobbin_operation_duration_seconds_bucket{le=\"0.004\",kind=\"query\"} 1",
             "bobbin_replays_total 1",
+            "bobbin_translations_total{outcome=\"resting\"} 1",
             "bobbin_replayed_events_total 7",
             "bobbin_executions_total{kind=\"shared\"} 0",
             "bobbin_database_connections{state=\"used\"} 3",

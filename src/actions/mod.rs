@@ -39,6 +39,8 @@ pub mod status;
 
 pub mod reaction;
 
+pub mod translation;
+
 pub mod seen;
 
 pub mod inbox;

@@ -3,10 +3,12 @@
 
 pub mod attributes;
 pub mod form;
+pub mod language;
 pub mod object;
 pub mod rendering;
 pub mod rules;
 pub mod structure;
+pub mod translation;
 
 use serde_json::Value;
 

@@ -41,6 +41,8 @@ pub mod reaction;
 
 pub mod revision;
 
+pub mod translation;
+
 pub mod watermark;
 
 pub mod hidden;

@@ -212,6 +212,33 @@ diesel::table! {
 }
 
 diesel::table! {
+    translation_claims (message_id, target, source_hash) {
+        organization_id -> Uuid,
+        message_id -> Uuid,
+        target -> Text,
+        source_hash -> Bytea,
+        holder -> Uuid,
+        held_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    translations (message_id, language) {
+        organization_id -> Uuid,
+        message_id -> Uuid,
+        language -> Text,
+        target -> Text,
+        source_hash -> Bytea,
+        body -> Text,
+        body_html -> Nullable<Text>,
+        content -> Nullable<Jsonb>,
+        source_language -> Nullable<Text>,
+        provider -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Uuid,
         external_id -> Nullable<Text>,
@@ -262,6 +289,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     reactions,
     revisions,
     threads,
+    translation_claims,
+    translations,
     users,
     watermarks,
 );

@@ -16,6 +16,7 @@ use crate::graphql::reaction::{Reaction, ReactionGroup};
 use crate::graphql::revision::MessageRevision;
 use crate::graphql::scalars::{DateTime, Json, MessageContent, Metadata};
 use crate::graphql::thread::Thread;
+use crate::graphql::translation::{self, Translation};
 use crate::graphql::user::{self, User};
 use crate::ids::{Ref, UserId};
 
@@ -295,6 +296,20 @@ impl Message {
         let found = ctx.batch()?.load_one(RevisionsOf(self.row().id)).await?;
         let found = found.unwrap_or_default().into_iter();
         Ok(found.map(MessageRevision::new).collect())
+    }
+
+    /// What it says in another language, if `translateMessage` has been asked for that since it
+    /// last changed; else null. Nothing is translated here. BAD_USER_INPUT if the language is no
+    /// BCP 47 tag.
+    async fn translation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A BCP 47 tag, such as `de` or `pt-BR`.")] language: String,
+    ) -> Result<Option<Translation>> {
+        if self.is_tombstone() {
+            return Ok(None);
+        }
+        translation::cached(ctx, self.row(), &language).await
     }
 
     /// The quoted message, of the same thread; null also when the viewer may not see it.

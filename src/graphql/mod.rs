@@ -48,6 +48,8 @@ pub mod message_progress;
 
 pub mod revision;
 
+pub mod translation;
+
 pub mod inbox;
 
 pub mod inbox_state;
@@ -83,6 +85,7 @@ pub struct Mutation(
     inbox_state::InboxStateMutation,
     message_mutations::MessageMutation,
     message_progress::MessageProgressMutation,
+    translation::TranslationMutation,
     inbox::InboxMutation,
     reaction::ReactionMutation,
     organization::OrganizationMutation,

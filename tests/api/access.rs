@@ -33,7 +33,7 @@ const WHO: [&str; 12] = [
 const ACCESS: [&str; 3] = ["PARTICIPANTS", "AGENTS", "ORGANIZATION"];
 
 // The letters: + done or given; - left out of a list, or null, without an error; F FORBIDDEN;
-// N NOT_FOUND; U UNAUTHENTICATED.
+// N NOT_FOUND; U UNAUTHENTICATED; T TRANSLATION_FAILED.
 
 /// Done by whoever sees the thread.
 const SEES: [&str; 3] = ["+++NNNN++NNU", "+++NN++++NNU", "++++N++++NNU"];
@@ -476,6 +476,12 @@ fn mutations() -> Vec<Row> {
             STAFF,
             |c| json!({ "messageId": c.message, "status": "DELIVERED" }),
         ),
+        // Who sees it, and then there is no provider.
+        write(
+            "translateMessage",
+            ["TTTNNNNTTNNU", "TTTNNTTTTNNU", "TTTTNTTTTNNU"],
+            |c| json!({ "messageId": c.message, "language": "de" }),
+        ),
         write("retryMessage", STAFF, |c| json!({ "messageId": c.message })),
         write(
             "upsertInbox",
@@ -750,6 +756,7 @@ fn code_letter(code: &Value) -> char {
     match code.as_str() {
         Some("FORBIDDEN") => 'F',
         Some("NOT_FOUND") => 'N',
+        Some("TRANSLATION_FAILED") => 'T',
         Some("UNAUTHENTICATED") => 'U',
         _ => '?',
     }

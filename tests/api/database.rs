@@ -239,6 +239,16 @@ async fn no_row_can_cross_organizations() {
                 people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
             ),
             format!(
+                "INSERT INTO translations (organization_id, message_id, language, target, source_hash, body, provider, created_at)
+                 SELECT u.organization_id, m.id, 'de', 'de', '', 'x', 'x', now() {}",
+                people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
+            ),
+            format!(
+                "INSERT INTO translation_claims (organization_id, message_id, target, source_hash, holder, held_until)
+                 SELECT u.organization_id, m.id, 'de', '', u.id, now() {}",
+                people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
+            ),
+            format!(
                 "INSERT INTO threads (id, organization_id, number, subject, access, creator_id,
                    clock_at, created_at, updated_at)
                  SELECT gen_random_uuid(), {}, 1000, 'x', 'AGENTS', u.id, now(), now(), now() {people}",

@@ -73,6 +73,8 @@ mod threads;
 
 mod tiledesk;
 
+mod translation;
+
 mod ulule;
 
 mod ways;

@@ -30,7 +30,8 @@ const MESSAGE: &str = "fragment M on Message {
   thread { id subject unreadCount } organization { name } sender { name email }
   reactions { emoji user { name } } reactionGroups { emoji count viewerHasReacted users { name } }
   seenBy { name } seenByCount deliveredTo { name } mentions { name }
-  revisions { body editor { name } } replyTo { id body sender { name } }
+  revisions { body editor { name } } german: translation(language: \"de\") { body } french: translation(language: \"fr\") { body }
+  replyTo { id body sender { name } }
 }";
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use bobbin::auth::keys::{Claims, Keys};
 use bobbin::config::{Mode, Settings};
 use bobbin::db::pool;
 use bobbin::postgres::{self, Postgres};
+use bobbin::translation::Translator;
 use bobbin::trusted::Trusted;
 use bobbin::{http, live};
 use clap::Parser;
@@ -157,6 +158,8 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     if let Some(manifest) = app.settings.trusted_documents.clone() {
         app.trusted = Some(Trusted::load(&manifest).await.expect("a manifest"));
     }
+    let translator = Translator::open(&app.settings.translate);
+    app.translator = translator.expect("a provider or none").map(Arc::new);
     let app = Arc::new(app);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -1,0 +1,2 @@
+DROP TABLE translation_claims;
+DROP TABLE translations;

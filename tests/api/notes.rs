@@ -361,6 +361,7 @@ async fn a_note_is_to_others_like_what_was_never_there() {
         "mutation($id: ID!) { restoreMessage(input: { messageId: $id }) { message { id } } }",
         "mutation($id: ID!) { addReaction(input: { messageId: $id, emoji: \"x\" }) { message { id } } }",
         "mutation($id: ID!) { removeReaction(input: { messageId: $id, emoji: \"x\" }) { message { id } } }",
+        "mutation($id: ID!) { translateMessage(input: { messageId: $id, language: \"de\" }) { message { id } } }",
     ];
     for (who, person) in desk.others() {
         for document in asked {

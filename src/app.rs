@@ -1,5 +1,6 @@
 //! What every request needs, behind one `Arc`: pool, bus, keys, clock, settings.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::keys::Keys;
 use crate::config::{Mode, Settings};
 use crate::db::pool::{Conn, Pool};
+use crate::db::signing_key;
 use crate::db::translation::Translation;
 use crate::error::{Error, Result};
 use crate::ids::MessageId;
@@ -17,6 +19,7 @@ use crate::live::bus::Bus;
 use crate::live::ephemeral::Lifetimes;
 use crate::live::tail::Tail;
 use crate::metrics::Metrics;
+use crate::storage::Storage;
 use crate::translation::Translator;
 use crate::translation::flights::Flights;
 use crate::trusted::Trusted;
@@ -56,6 +59,7 @@ pub struct App {
     pub translator: Option<Arc<Translator>>,
     /// What it is being asked for.
     pub translating: Translating,
+    storage: Option<Storage>,
 }
 
 impl App {
@@ -81,7 +85,28 @@ impl App {
             trusted: None,
             translator: None,
             translating: Translating::default(),
+            storage: None,
         }
+    }
+
+    /// Opens where files are kept, for a server that listens at this address. The database has
+    /// been migrated.
+    pub async fn open_storage(&mut self, address: SocketAddr) -> Result<(), String> {
+        let said = |error: Error| format!("the key that signs addresses: {error:?}");
+        let mut new = [0; 32];
+        aws_lc_rs::rand::fill(&mut new).map_err(|error| error.to_string())?;
+        let mut conn = self.conn().await.map_err(said)?;
+        let secret = signing_key::get_or_keep(&mut conn, &new).await;
+        let secret = secret.map_err(said)?;
+        let tasks = self.writes.clone();
+        self.storage = Some(Storage::open(&self.settings, address, &secret, tasks)?);
+        Ok(())
+    }
+
+    /// Where files are kept.
+    pub fn storage(&self) -> &Storage {
+        let opened = self.storage.as_ref();
+        opened.expect("a server opens its storage before it serves")
     }
 
     /// A connection to PostgreSQL, waited for at most the pool's timeout.

@@ -44,6 +44,15 @@ pub enum Who {
 }
 
 impl Viewer {
+    /// The server itself, which does what is due by itself: as a backend that reaches everything.
+    pub fn server() -> Self {
+        Self {
+            who: Who::Key,
+            bound: None,
+            memberships: Vec::new(),
+        }
+    }
+
     /// The person; a backend is none.
     pub fn user_id(&self) -> Option<UserId> {
         match self.who {

@@ -1,5 +1,6 @@
 //! Every setting: its flag, its environment variable, its default. Never reads anything else.
 
+pub mod files;
 pub mod translate;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use chrono::TimeDelta;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use self::translate::Translate;
+use crate::config::files::FileSettings;
 use crate::db::enums::Role;
 use crate::db::search_language::SearchLanguage;
 
@@ -279,6 +281,9 @@ pub struct Settings {
     /// Who translates messages.
     #[command(flatten)]
     pub translate: Translate,
+    /// The settings of files.
+    #[command(flatten)]
+    pub files: FileSettings,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,

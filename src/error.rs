@@ -35,6 +35,10 @@ pub enum Error {
     BadUserInput(Vec<FieldError>),
     /// The state of things does not allow it.
     Conflict(String),
+    /// A file has more bytes than the server takes; names the field that it came by.
+    PayloadTooLarge(FieldError),
+    /// A file is not what it is declared to be; names the field that it came by.
+    UnsupportedMediaType(FieldError),
     /// A message of this type may not be made by this viewer.
     InvalidMessageType(String),
     /// Only messages of an API inbox have this done to them.
@@ -56,22 +60,39 @@ impl Error {
 
     /// The same, of the one field that a value was given in.
     pub fn at(mut self, path: &str) -> Self {
-        if let Self::BadUserInput(fields) = &mut self {
-            for field in fields {
-                path.clone_into(&mut field.path);
-            }
+        for field in self.fields_mut() {
+            path.clone_into(&mut field.path);
         }
         self
     }
 
     /// The same, of fields that are within another one; `prefix` is where.
     pub fn under(mut self, prefix: &str) -> Self {
-        if let Self::BadUserInput(fields) = &mut self {
-            for field in fields {
-                field.path.insert_str(0, prefix);
-            }
+        for field in self.fields_mut() {
+            field.path.insert_str(0, prefix);
         }
         self
+    }
+
+    /// The fields at fault; none where it is no field's.
+    pub fn fields(&self) -> &[FieldError] {
+        match self {
+            Self::BadUserInput(fields) => fields,
+            Self::PayloadTooLarge(field) | Self::UnsupportedMediaType(field) => {
+                std::slice::from_ref(field)
+            }
+            _ => &[],
+        }
+    }
+
+    fn fields_mut(&mut self) -> &mut [FieldError] {
+        match self {
+            Self::BadUserInput(fields) => fields,
+            Self::PayloadTooLarge(field) | Self::UnsupportedMediaType(field) => {
+                std::slice::from_mut(field)
+            }
+            _ => &mut [],
+        }
     }
 
     /// An internal failure with its cause, for the log.
@@ -87,6 +108,8 @@ impl Error {
             Self::NotFound(_) => "NOT_FOUND",
             Self::BadUserInput(_) => "BAD_USER_INPUT",
             Self::Conflict(_) => "CONFLICT",
+            Self::PayloadTooLarge(_) => "PAYLOAD_TOO_LARGE",
+            Self::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
             Self::InvalidMessageType(_) => "INVALID_MESSAGE_TYPE",
             Self::ApiInboxRequired => "API_INBOX_REQUIRED",
             Self::TranslationFailed(_) => "TRANSLATION_FAILED",
@@ -104,7 +127,9 @@ impl Error {
             | Self::InvalidMessageType(message)
             | Self::TranslationFailed(message) => message.clone(),
             Self::NotFound(kind) => format!("{kind} not found"),
-            Self::BadUserInput(fields) => summary(fields),
+            Self::BadUserInput(_) | Self::PayloadTooLarge(_) | Self::UnsupportedMediaType(_) => {
+                summary(self.fields())
+            }
             Self::ApiInboxRequired => "the message's thread has no API inbox".to_owned(),
             Self::RateLimited(_) => "too many requests: come again later".to_owned(),
             Self::Internal(_) => "internal error".to_owned(),
@@ -141,8 +166,10 @@ impl From<Error> for async_graphql::Error {
     fn from(error: Error) -> Self {
         let mut extensions = ErrorExtensionValues::default();
         extensions.set("code", error.code());
+        if !error.fields().is_empty() {
+            extensions.set("fields", fields_value(error.fields()));
+        }
         match &error {
-            Error::BadUserInput(fields) => extensions.set("fields", fields_value(fields)),
             Error::Internal(cause) => {
                 let request_id = Uuid::now_v7().to_string();
                 tracing::error!(request_id, ?cause, "internal error");

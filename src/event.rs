@@ -57,7 +57,7 @@ pub enum Audience {
 pub enum Fact {
     /// A message was sent.
     MessageCreated(Arc<Message>),
-    /// A message was edited, reacted to, deleted or restored.
+    /// A message was edited, reacted to, deleted or restored, or its files are others.
     MessageUpdated(Arc<Message>),
     /// Text was appended to a message.
     MessageAppended(Arc<Message>, Appended),

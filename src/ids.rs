@@ -149,6 +149,12 @@ typed_id!(
     "inb"
 );
 
+typed_id!(
+    /// An attachment, `att_...`.
+    AttachmentId,
+    "att"
+);
+
 impl UserId {
     /// Who is nobody: matches no user.
     pub const NOBODY: Self = Self(Uuid::nil());

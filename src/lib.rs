@@ -22,6 +22,8 @@ pub mod content;
 
 pub mod db;
 
+pub mod storage;
+
 pub mod actions;
 
 pub mod live;
@@ -31,6 +33,8 @@ pub mod graphql;
 pub mod fanout;
 
 pub mod http;
+
+pub mod sweeper;
 
 pub mod postgres;
 

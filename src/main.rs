@@ -15,7 +15,7 @@ use bobbin::error::Error;
 use bobbin::postgres::{self, Postgres};
 use bobbin::translation::Translator;
 use bobbin::trusted::Trusted;
-use bobbin::{demo, graphql, http, live, secret};
+use bobbin::{demo, graphql, http, live, secret, sweeper};
 use chrono::TimeDelta;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -151,6 +151,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     app.trusted = trusted;
     app.translator = translator.map(Arc::new);
     prepare(&app).await?;
+    app.open_storage(address).await?;
     if mode == Mode::Development && secret.is_some() {
         app.page_token = Some(page_token(&app)?);
     }
@@ -165,6 +166,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let tail = tokio::spawn(live::tail::run(Arc::clone(&app)));
     let retention = tokio::spawn(live::retention::run(Arc::clone(&app)));
     let ephemeral = tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
+    let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));
     let ending = tokio::spawn(end_on_signal(Arc::clone(&app)));
     let served = tokio::select! {
         served = http::run(Arc::clone(&app), listener) => served.map_err(|error| error.to_string()),
@@ -185,6 +187,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
     }
     if ephemeral.await.is_err() {
         tracing::error!("the task that ends what is overdue has failed");
+    }
+    if sweeper.await.is_err() {
+        tracing::error!("the task that clears unused files away has failed");
     }
     app.pool.close();
     database.stop().await;

@@ -27,6 +27,12 @@ mod retention;
 #[path = "nodes/tls.rs"]
 mod tls;
 
+#[path = "nodes/storing.rs"]
+mod storing;
+
+#[path = "nodes/s3.rs"]
+mod s3;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -178,7 +184,10 @@ async fn a_node_serves_before_nats_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_address_of_nats_stops_the_start_with_one_line() {
-    let said = Node::refused("http://user:swordfish@example.com").await;
+    let said = Node::refused(|command| {
+        command.env("BOBBIN_NATS_URL", "http://user:swordfish@example.com");
+    })
+    .await;
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("BOBBIN_NATS_URL"), "{said}");
     assert!(!said.contains("swordfish"), "{said}");

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::auth::Viewer;
 use crate::db::access::{ThreadAccess, find};
+use crate::db::attachment::Attachment;
 use crate::db::deleted_thread;
 use crate::db::enums::MessageType;
 use crate::db::events;
@@ -129,11 +130,12 @@ impl Change {
         self.tell(fact(Arc::new(message.clone())), audience(message));
     }
 
-    /// Tells that a message was sent to which nobody has reacted yet.
-    pub fn tell_sent(&mut self, message: &Message) {
+    /// Tells that a message was sent with these files, to which nobody has reacted yet.
+    pub fn tell_sent(&mut self, message: &Message, files: Vec<Attachment>) {
         self.tell_message(message, Fact::MessageCreated);
         if let Some(event) = self.told.last() {
             event.lookups.nobody_reacted(message.id);
+            event.lookups.has_attachments(message.id, files);
         }
     }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 
+use crate::actions::attaching::check_uploaded;
 use crate::actions::change::{Change, audience};
 use crate::actions::posting::{self, NewMessage, Sending, before_sending};
 use crate::actions::thread::{self, OpenThread};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::{MessageAccess, find};
+use crate::db::attachment;
 use crate::db::events;
 use crate::db::message::{self, Message};
 use crate::db::organization;
@@ -79,6 +81,11 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
                     "the message has been sent already".to_owned(),
                 ));
             }
+            let files = attachment::of_messages(conn, &[message.id]).await?;
+            check_uploaded(&files)?;
+            if files.is_empty() && posting::is_silent(&message) {
+                return Err(Error::Conflict("the draft says nothing".to_owned()));
+            }
             let sender: Vec<UserId> = message.sender_id.into_iter().collect();
             let active = organization::active_members(conn, message.organization_id, &sender);
             if active.await?.len() < sender.len() {
@@ -97,7 +104,7 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
             message.set_sent(change.next_seq(), change.sending_time());
             message::save(conn, &message).await?;
             change.count_sent(&message);
-            change.tell_sent(&message);
+            change.tell_sent(&message, files);
             let (thread, told) = change.save(conn).await?;
             Ok((message, thread, told))
         })

@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 use serde_json::Value;
 
+use crate::actions::attaching::{self, FilesChange};
 use crate::actions::change::Change;
 use crate::actions::message::{bury, lock};
-use crate::actions::posting::{check_attributes, check_words};
+use crate::actions::posting::{check_attributes, check_words, is_silent};
 use crate::actions::{check, direction, mention, named, participant, reaction};
 use crate::app::App;
 use crate::auth::Viewer;
@@ -55,6 +56,10 @@ pub struct UpdateMessage {
     pub add_reactions: Vec<reaction::Given>,
     /// Reactions to take away.
     pub remove_reactions: Vec<reaction::Given>,
+    /// Files to add, by their ids.
+    pub add_attachments: Vec<String>,
+    /// Files to take off.
+    pub remove_attachments: Vec<String>,
     /// Delete or restore.
     pub deleted: Option<bool>,
     /// When it was deleted, by a backend; wins over `deleted`; an inner none restores.
@@ -75,11 +80,16 @@ impl UpdateMessage {
             || self.extra_classnames.is_some()
             || self.metadata.is_some()
             || self.private.is_some()
+            || self.changes_files()
             || self.updated_at.is_some()
     }
 
     fn changes_words(&self) -> bool {
         self.body.is_some() || self.body_html.is_some() || self.content.is_some()
+    }
+
+    fn changes_files(&self) -> bool {
+        !self.add_attachments.is_empty() || !self.remove_attachments.is_empty()
     }
 
     fn changes_kind(&self) -> bool {
@@ -116,13 +126,17 @@ pub async fn update(
                 found => found?,
             };
             check_rights(&access, &input, &mut faults)?;
-            check_content(access.message(), &input, &mut faults);
+            let named = (&*input.add_attachments, &*input.remove_attachments);
+            let files =
+                FilesChange::find(conn, viewer, access.message(), named, &mut faults).await?;
+            check_content(access.message(), &input, &files, &mut faults);
             check_named(conn, viewer, access.message(), &input, &mut faults).await?;
             faults.finish()?;
             let mut message = access.message().clone();
             let wrote = write(conn, viewer, &mut change, &mut message, &input).await?;
             let reacted = react(conn, viewer, &access, &input, now).await?;
-            if (wrote || reacted) && !message.is_draft() {
+            let filed = files.make(conn, &message, now).await?;
+            if (wrote || reacted || filed) && !message.is_draft() {
                 change.tell_message(&message, Fact::MessageUpdated);
             }
             set_deletion(conn, &mut change, &mut message, &input).await?;
@@ -164,6 +178,18 @@ fn check_input(viewer: &Viewer, input: &UpdateMessage) -> Result<Faults> {
         if input.add_reactions.iter().any(added) {
             let path = format!("removeReactions.{index}");
             faults.add(path, "the same reaction is in addReactions");
+        }
+    }
+    for (path, names) in [
+        ("addAttachmentIds", &input.add_attachments),
+        ("removeAttachmentIds", &input.remove_attachments),
+    ] {
+        attaching::check_list(&mut faults, path, names);
+    }
+    for (index, name) in input.remove_attachments.iter().enumerate() {
+        if input.add_attachments.contains(name) {
+            let path = format!("removeAttachmentIds.{index}");
+            faults.add(path, "the same file is in addAttachmentIds");
         }
     }
     if viewer.is_key() {
@@ -240,15 +266,23 @@ fn words(
 }
 
 /// What the message would say, and what its content type would need, checked together.
-fn check_content(message: &Message, input: &UpdateMessage, faults: &mut Faults) {
+fn check_content(
+    message: &Message,
+    input: &UpdateMessage,
+    files: &FilesChange,
+    faults: &mut Faults,
+) {
     let content_type = input.content_type.unwrap_or(message.content_type);
+    let needed = content_type == ContentType::Text && files.left() == 0;
     if input.changes_words() {
         let (body, html, content) = words(message, input);
         let text = (body.as_deref(), html.as_deref());
-        check_words(faults, "", text, content.as_ref(), content_type);
+        check_words(faults, "", text, content.as_ref(), needed);
     } else if input.content_type == Some(ContentType::Text) {
         let text = (Some(message.body.as_str()), message.body_html.as_deref());
-        check_words(faults, "", text, message.content.as_ref(), content_type);
+        check_words(faults, "", text, message.content.as_ref(), needed);
+    } else if needed && files.removes() && !message.is_draft() && is_silent(message) {
+        faults.add("removeAttachmentIds", "the message would say nothing");
     }
     if input.changes_kind() {
         let attributes = attributes(message, input);

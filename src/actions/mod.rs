@@ -21,6 +21,12 @@ pub mod participant;
 
 pub mod posting;
 
+mod attaching;
+
+pub mod attachment;
+
+pub mod upload;
+
 mod direction;
 
 mod mention;

@@ -1,11 +1,12 @@
-//! What a new message names: its sender, the quoted message, whom it mentions, whose reactions
-//! come with it. All that is at fault is told at once. Only looks.
+//! What a new message names: its sender, the quoted message, its files, whom it mentions, whose
+//! reactions come with it. All that is at fault is told at once. Only looks.
 
 use crate::actions::change::Change;
 use crate::actions::posting::NewMessage;
-use crate::actions::{mention, participant, reaction};
+use crate::actions::{attaching, mention, participant, reaction};
 use crate::auth::Viewer;
 use crate::db::access::find;
+use crate::db::attachment::Attachment;
 use crate::db::organization;
 use crate::db::pool::Conn;
 use crate::error::{Error, Faults, Result};
@@ -18,6 +19,8 @@ pub struct Named {
     pub sender: Option<UserId>,
     /// The quoted message.
     pub reply_to: Option<MessageId>,
+    /// Its files.
+    pub files: Vec<Attachment>,
 }
 
 /// Finds what a message names; `thread` is none if it is only about to be opened, and `prefix` is
@@ -42,9 +45,16 @@ pub async fn find(
         _ => None,
     };
     let reactions = reaction::in_name_of(viewer, &input.reactions)?;
+    let path = format!("{prefix}attachmentIds");
+    let named = &input.values.attachments;
+    let files = attaching::find(conn, organization, named, (faults, &path)).await?;
     let path = format!("{prefix}reactions");
     reaction::reactors(conn, organization, &reactions, &path, faults).await?;
-    Ok(Named { sender, reply_to })
+    Ok(Named {
+        sender,
+        reply_to,
+        files,
+    })
 }
 
 async fn sender(

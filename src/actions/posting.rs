@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::actions::change::Change;
 use crate::actions::named::{self, Named};
-use crate::actions::{check, direction, mention, participant, reaction, thread, thread_update};
+use crate::actions::{
+    attaching, check, direction, mention, participant, reaction, thread, thread_update,
+};
 use crate::auth::Viewer;
 use crate::content::{self, attributes, structure};
 use crate::db::enums::{ContentType, Direction, MessageType};
@@ -69,6 +71,9 @@ pub struct MessageValues {
     /// The backend's facts.
     #[serde(serialize_with = "facts")]
     pub metadata: Option<Value>,
+    /// The ids of its files, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<String>,
     /// When it was sent, for an import.
     pub sent_at: Option<DateTime<Utc>>,
     /// When its words last changed, for an import.
@@ -88,8 +93,11 @@ pub async fn post(
 ) -> Result<Message> {
     let organization = change.thread.organization_id;
     let place = (organization, Some(&*change));
-    let Named { sender, reply_to } =
-        named::find(conn, viewer, place, input, (&mut faults, "")).await?;
+    let Named {
+        sender,
+        reply_to,
+        files,
+    } = named::find(conn, viewer, place, input, (&mut faults, "")).await?;
     let way = direction::of(conn, viewer, change, &input.values, sender).await;
     let way = faults.gather("", way)?;
     faults.finish()?;
@@ -99,6 +107,7 @@ pub async fn post(
             "only agents, admins and API keys write private notes".to_owned(),
         ));
     }
+    attaching::check_own(viewer, sender, &files)?;
     let reactions = format!("{:?}", input.reactions);
     let made_of = (
         &input.values,
@@ -139,12 +148,14 @@ pub async fn post(
             cause.into()
         }
     })?;
+    let files = attaching::attach(conn, &message, Vec::new(), &files).await?;
     if message.is_draft() {
         return Ok(message);
     }
+    attaching::check_uploaded(&files)?;
     change.count_sent(&message);
     if input.reactions.is_empty() {
-        change.tell_sent(&message);
+        change.tell_sent(&message, files);
     } else {
         let access = change.access().message(message.clone())?;
         let given = reaction::in_name_of(viewer, &input.reactions)?;
@@ -176,7 +187,7 @@ pub async fn write_action(
     };
     let message = message::insert(conn, &row).await?;
     change.count_sent(&message);
-    change.tell_sent(&message);
+    change.tell_sent(&message, Vec::new());
     Ok(())
 }
 
@@ -185,17 +196,19 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
     let at = |name: &str| format!("{prefix}{name}");
     let values = &input.values;
     check::external_id(faults, &at("externalId"), values.external_id.as_deref());
+    let content_type = values.content_type.unwrap_or(ContentType::Text);
     check_words(
         faults,
         prefix,
         (values.body.as_deref(), values.body_html.as_deref()),
         values.content.as_ref(),
-        values.content_type.unwrap_or(ContentType::Text),
+        content_type == ContentType::Text && values.attachments.is_empty(),
     );
+    attaching::check_list(faults, &at("attachmentIds"), &values.attachments);
     check_attributes(
         faults,
         &at("contentAttributes"),
-        values.content_type.unwrap_or(ContentType::Text),
+        content_type,
         values.content_attributes.as_ref(),
     );
     check::url(faults, &at("url"), values.url.as_deref());
@@ -250,29 +263,39 @@ pub fn check_input(faults: &mut Faults, prefix: &str, viewer: &Viewer, input: &N
     }
 }
 
-/// The faults of a message's words; those of a TEXT must be there.
+/// The faults of a message's words. Those of a TEXT without files are needed.
 pub fn check_words(
     faults: &mut Faults,
     prefix: &str,
     (body, html): (Option<&str>, Option<&str>),
     content: Option<&Value>,
-    content_type: ContentType,
+    needed: bool,
 ) {
     let (body_at, html_at) = (format!("{prefix}body"), format!("{prefix}bodyHtml"));
-    // What is too long is refused unread.
-    let short = |html: &str| html.len() <= 4 * check::MAX_BODY;
-    let silent =
-        |html: Option<&str>| html.is_none_or(|html| short(html) && !content::says_something(html));
-    let blank = |text: Option<&str>| text.is_none_or(content::is_blank);
-    if blank(body) && silent(html) && content.is_none() && content_type == ContentType::Text {
-        faults.add(&body_at, "body, bodyHtml or content is required");
-        faults.add(&html_at, "body, bodyHtml or content is required");
+    if needed && are_silent((body, html), content) {
+        let message = "body, bodyHtml, content or an attachment is required";
+        faults.add(&body_at, message);
+        faults.add(&html_at, message);
     }
     check::text(faults, &body_at, body, check::MAX_BODY);
     check::text(faults, &html_at, html, check::MAX_BODY);
     if let Some(content) = content {
         structure::check(faults, &format!("{prefix}content"), content);
     }
+}
+
+/// Whether a message needs files for there to be anything to see of it.
+pub fn is_silent(message: &Message) -> bool {
+    let (body, html, content) = message.words();
+    message.content_type == ContentType::Text && are_silent((Some(body), html), content)
+}
+
+/// Whether there is nothing to see in a message's words, in whichever form.
+fn are_silent((body, html): (Option<&str>, Option<&str>), content: Option<&Value>) -> bool {
+    // What is too long is refused unread.
+    let short = |html: &str| html.len() <= 4 * check::MAX_BODY;
+    let silent = |html: &str| short(html) && !content::says_something(html);
+    body.is_none_or(content::is_blank) && html.is_none_or(silent) && content.is_none()
 }
 
 /// The faults of what a content type needs.

@@ -2,6 +2,7 @@
 //! Pure functions; they look at nothing but their arguments.
 
 pub mod attributes;
+pub mod file;
 pub mod form;
 pub mod language;
 pub mod object;

@@ -5,6 +5,8 @@
 
 pub mod find;
 
+pub mod attachments;
+
 pub mod facts;
 
 pub mod ways;

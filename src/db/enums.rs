@@ -185,6 +185,32 @@ text_enum!(
 );
 
 text_enum!(
+    /// What an attachment is.
+    AttachmentKind {
+        /// A file.
+        File = "FILE",
+        /// A picture.
+        Image = "IMAGE",
+        /// A remark on something in the product: a screenshot, a text, a place.
+        Annotation = "ANNOTATION",
+    }
+);
+
+text_enum!(
+    /// How far a file has come.
+    UploadStatus {
+        /// It is awaited.
+        Uploading = "UPLOADING",
+        /// It is there.
+        Uploaded = "UPLOADED",
+        /// What came was not what was declared.
+        Failed = "FAILED",
+        /// It was given up, or did not come in time.
+        Cancelled = "CANCELLED",
+    }
+);
+
+text_enum!(
     /// What a watermark marks.
     Mark {
         /// Up to where somebody has seen a thread.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::db::attachment::Attachment;
 use crate::db::inbox::Inbox;
 use crate::db::message::Message;
 use crate::db::organization::Organization;
@@ -43,6 +44,8 @@ pub struct Kinds {
     pub messages: Table<MessageId, Arc<Message>>,
     /// The reactions to messages.
     pub reactions: Table<MessageId, Vec<Reaction>>,
+    /// The attachments of messages.
+    pub attachments: Table<MessageId, Vec<Attachment>>,
     /// Who has seen messages.
     pub readers: Table<MessageId, Vec<UserId>>,
     /// How many have seen messages.
@@ -72,6 +75,14 @@ impl Lookups {
     pub fn nobody_reacted(&self, message: MessageId) {
         if let Ok(mut rows) = self.0.by_kind.reactions.0.try_lock() {
             rows.insert(message, None);
+        }
+    }
+
+    /// A message has just these attachments.
+    pub fn has_attachments(&self, message: MessageId, attachments: Vec<Attachment>) {
+        let attachments = Some(attachments).filter(|all| !all.is_empty());
+        if let Ok(mut rows) = self.0.by_kind.attachments.0.try_lock() {
+            rows.insert(message, attachments);
         }
     }
 }

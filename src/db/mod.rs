@@ -39,6 +39,8 @@ pub mod search;
 
 pub mod reaction;
 
+pub mod attachment;
+
 pub mod revision;
 
 pub mod translation;
@@ -58,5 +60,11 @@ pub mod log;
 pub mod deleted_thread;
 
 pub mod retention;
+
+pub mod signing_key;
+
+pub mod unused_file;
+
+pub mod file;
 
 pub mod api_key;

@@ -19,6 +19,27 @@ diesel::table! {
 }
 
 diesel::table! {
+    attachments (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        uploader_id -> Nullable<Uuid>,
+        message_id -> Nullable<Uuid>,
+        place -> Nullable<Int4>,
+        kind -> Text,
+        status -> Text,
+        name -> Text,
+        mime_type -> Text,
+        size -> Int8,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        text_content -> Nullable<Text>,
+        location -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+        unattached_since -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     deleted_threads (thread_id) {
         thread_id -> Uuid,
         organization_id -> Uuid,
@@ -175,6 +196,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    signing_key (single) {
+        single -> Bool,
+        secret -> Bytea,
+    }
+}
+
+diesel::table! {
     threads (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -239,6 +267,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    unused_files (id) {
+        id -> Uuid,
+        remove_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Uuid,
         external_id -> Nullable<Text>,
@@ -268,6 +303,7 @@ diesel::table! {
 }
 
 diesel::joinable!(api_keys -> organizations (organization_id));
+diesel::joinable!(attachments -> organizations (organization_id));
 diesel::joinable!(deleted_threads -> organizations (organization_id));
 diesel::joinable!(events -> organizations (organization_id));
 diesel::joinable!(inboxes -> organizations (organization_id));
@@ -277,6 +313,7 @@ diesel::joinable!(threads -> organizations (organization_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    attachments,
     deleted_threads,
     event_retention,
     events,
@@ -288,9 +325,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     participants,
     reactions,
     revisions,
+    signing_key,
     threads,
     translation_claims,
     translations,
+    unused_files,
     users,
     watermarks,
 );

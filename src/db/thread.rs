@@ -293,6 +293,7 @@ pub async fn relocate(
            UNION SELECT sender_id FROM messages WHERE thread_id = $1
            UNION SELECT r.user_id FROM reactions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1
            UNION SELECT r.editor_id FROM revisions r JOIN messages m ON m.id = r.message_id WHERE m.thread_id = $1
+           UNION SELECT a.uploader_id FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.thread_id = $1
            UNION SELECT user_id FROM watermarks WHERE thread_id = $1
          ) AS known (id) WHERE known.id IS NOT NULL
          ON CONFLICT DO NOTHING",

@@ -1,5 +1,6 @@
 //! What a request carries, and the one way to ask who is asking.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,6 +17,7 @@ use crate::db::page::{List, Page, PageArgs};
 use crate::error::{Error, Result};
 use crate::graphql::loaders::{Batch, Telling};
 use crate::graphql::rounds::Rounds;
+use crate::graphql::upload::{Arrived, Upload};
 use crate::ids::{Ref, ThreadId};
 use crate::live::replay::Occurrence;
 use crate::live::viewer;
@@ -37,6 +39,7 @@ pub struct Asking {
     rounds: Rounds,
     telling: Telling,
     source: Source,
+    files: Mutex<HashMap<String, Arrived>>,
 }
 
 /// What a subscription wants to follow.
@@ -82,6 +85,15 @@ impl Asking {
             rounds,
             telling,
             source: Source::None,
+            files: Mutex::default(),
+        }
+    }
+
+    /// The same with the files that came with it, each by its ticket.
+    pub fn with(self, files: HashMap<String, Arrived>) -> Self {
+        Self {
+            files: Mutex::new(files),
+            ..self
         }
     }
 
@@ -127,6 +139,9 @@ pub trait Ask {
     /// What gathers look-ups by key into one query.
     fn batch(&self) -> Result<&DataLoader<Batch>>;
 
+    /// Takes a file that came with the request; an error if none did, or it was taken before.
+    fn file(&self, upload: &Upload) -> Result<Arrived>;
+
     /// Which part of a list is wanted; an error if the arguments are wrong.
     fn page<T: Display + FromStr>(&self, args: &PageArgs, list: List) -> Result<Page<T>>;
 
@@ -155,6 +170,14 @@ impl Ask for Context<'_> {
             .batch
             .as_ref()
             .ok_or_else(|| Error::Unauthenticated("a credential is required".to_owned()))
+    }
+
+    fn file(&self, upload: &Upload) -> Result<Arrived> {
+        let mut files = asking(self).files.lock().expect("no holder panics");
+        files.remove(upload.ticket()).ok_or_else(|| {
+            let why = "a file comes as a part of a multipart request, and is used once";
+            Error::field("file", why)
+        })
     }
 
     fn page<T: Display + FromStr>(&self, args: &PageArgs, list: List) -> Result<Page<T>> {

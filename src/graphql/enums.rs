@@ -140,6 +140,33 @@ pub enum ContentType {
     Article,
 }
 
+/// What an attachment is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::AttachmentKind")]
+pub enum AttachmentKind {
+    /// A file. A picture of pixels (PNG, JPEG ..., not SVG) becomes an ImageAttachment.
+    File,
+    /// An image: an ImageAttachment.
+    Image,
+    /// A remark on something in your product: an AnnotationAttachment, whose file is the
+    /// screenshot, an image.
+    Annotation,
+}
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::UploadStatus")]
+pub enum UploadStatus {
+    /// It is awaited, for an hour at most.
+    Uploading,
+    /// It is there.
+    Uploaded,
+    /// What came was not what was declared.
+    Failed,
+    /// It was given up, or did not come in time.
+    Cancelled,
+}
+
 /// The order of a list of threads. A thread without messages stands where it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum ThreadOrder {

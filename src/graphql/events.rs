@@ -94,7 +94,8 @@ thread_event!(
 );
 
 thread_event!(
-    /// A message was edited, reacted to, answered, deleted or restored, or its status moved.
+    /// A message was edited, reacted to, answered, deleted or restored, its status moved, it has
+    /// other files, or one of its files has come.
     MessageUpdated { message: Arc<db::Message> }
 
     /// The message.

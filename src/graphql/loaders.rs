@@ -13,6 +13,7 @@ use futures_util::{FutureExt, TryFutureExt};
 use crate::app::App;
 use crate::auth::Present;
 use crate::db::access::{ThreadAccess, find};
+use crate::db::attachment::{self, Attachment};
 use crate::db::inbox::{self, Inbox};
 use crate::db::lookups::{Kinds, Lookups, Table};
 use crate::db::message::{self, Message};
@@ -145,6 +146,10 @@ pub struct MembershipsOf(pub UserId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReactionsTo(pub MessageId);
 
+/// Asks for the attachments of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttachmentsOf(pub MessageId);
+
 /// Asks who has seen a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReadersOf(pub MessageId);
@@ -267,6 +272,34 @@ impl Loader<ReactionsTo> for Batch {
             },
         );
         Ok(rename(found.await?, ReactionsTo))
+    }
+}
+
+impl Loader<AttachmentsOf> for Batch {
+    type Value = Vec<Attachment>;
+    type Error = Error;
+
+    async fn load(
+        &self,
+        keys: &[AttachmentsOf],
+    ) -> Result<HashMap<AttachmentsOf, Vec<Attachment>>> {
+        let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
+        let found = self.once(
+            |kinds| &kinds.attachments,
+            &ids,
+            |conn, ids| {
+                let found = attachment::of_messages(conn, ids);
+                found
+                    .map_ok(|all| gather(all, |one| one.message_id))
+                    .map_ok(|all| {
+                        all.into_iter()
+                            .filter_map(|(id, of)| Some((id?, of)))
+                            .collect()
+                    })
+                    .boxed()
+            },
+        );
+        Ok(rename(found.await?, AttachmentsOf))
     }
 }
 

@@ -8,9 +8,12 @@ use crate::db::message as db;
 use crate::db::page::List;
 use crate::db::reaction::Reaction as Row;
 use crate::error::{Error, Result};
+use crate::graphql::attachment::Attachment;
 use crate::graphql::context::Ask;
 use crate::graphql::enums::{ContentType, MessageDirection, MessageStatus, MessageType};
-use crate::graphql::loaders::{ReactionsTo, ReaderCountOf, ReadersOf, ReceiversOf, RevisionsOf};
+use crate::graphql::loaders::{
+    AttachmentsOf, ReactionsTo, ReaderCountOf, ReadersOf, ReceiversOf, RevisionsOf,
+};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::reaction::{Reaction, ReactionGroup};
 use crate::graphql::revision::MessageRevision;
@@ -21,7 +24,7 @@ use crate::graphql::user::{self, User};
 use crate::ids::{Ref, UserId};
 
 /// A message, a draft, a private note, or the tombstone of one that was deleted: its text is
-/// empty then, and it has no reactions.
+/// empty then, and it has no files and no reactions.
 #[derive(Description, Clone)]
 pub struct Message {
     access: MessageAccess,
@@ -216,6 +219,23 @@ impl Message {
     /// When it was deleted; null: it was not.
     async fn deleted_at(&self) -> Option<DateTime> {
         self.row().deleted_at.map(DateTime)
+    }
+
+    /// Its files in their order, at most 15. None of a deleted message, unless an API key asks
+    /// for what it said; their files have no address then.
+    async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<Attachment>> {
+        if self.is_tombstone() {
+            return Ok(Vec::new());
+        }
+        let (batch, id) = (ctx.batch()?, self.row().id);
+        let found = match batch.loader().known(|kinds| &kinds.attachments, id) {
+            Some(known) => known,
+            None => batch.load_one(AttachmentsOf(id)).await?,
+        };
+        let found = found.unwrap_or_default().into_iter();
+        found
+            .map(|row| self.access.attachment(row).map(Attachment::of))
+            .collect()
     }
 
     /// The reactions to it, the oldest first.

@@ -33,6 +33,8 @@ pub struct MessageFilterInput {
     message_type: Option<MessageType>,
     /// Private notes only, or none of them.
     private: Option<bool>,
+    /// With files, or without. A deleted message shows none.
+    has_attachments: Option<bool>,
     /// With every one of these pairs.
     metadata: Option<Metadata>,
     /// In threads with every one of these pairs.
@@ -86,6 +88,7 @@ pub async fn filter(
         sender,
         message_type: input.message_type.map(Into::into),
         private: input.private,
+        has_attachments: input.has_attachments,
         metadata: input.metadata.map(|metadata| metadata.0),
         thread_metadata: input.thread_metadata.map(|metadata| metadata.0),
         sent_at: DateTimeRange::range(input.sent_at, "filter.sentAt")?,
@@ -93,7 +96,7 @@ pub async fn filter(
     })
 }
 
-/// A message to write. A TEXT needs body, bodyHtml or content.
+/// A message to write. A TEXT needs body, bodyHtml, content or an attachment.
 #[derive(InputObject)]
 pub struct CreateMessageInput {
     /// The thread's id or externalId.
@@ -141,6 +144,9 @@ pub struct CreateMessageInput {
     metadata: Option<Metadata>,
     /// The quoted message, of the same thread, by id or externalId.
     reply_to_id: Option<ID>,
+    /// Its files, at most 15: the sender's own, which are on no other message (CONFLICT), else
+    /// FORBIDDEN. All are uploaded already, but for a draft's.
+    attachment_ids: Option<Vec<ID>>,
     /// Reactions that come with it: the viewer's own; with an API key those of an import.
     reactions: Option<Vec<ReactionInput>>,
     /// When it was sent, for an import. API key only.
@@ -197,6 +203,7 @@ impl From<CreateMessageInput> for (Destination, NewMessage) {
                 icon_url: input.icon_url,
                 extra_classnames: input.extra_classnames,
                 metadata: input.metadata.map(|metadata| metadata.0),
+                attachments: names(input.attachment_ids),
                 sent_at: input.sent_at.map(|at| at.0),
                 updated_at: input.updated_at.map(|at| at.0),
                 deleted_at: input.deleted_at.map(|at| at.0),
@@ -246,6 +253,12 @@ pub struct UpdateMessageInput {
     add_reactions: Option<Vec<ReactionInput>>,
     /// Reactions to take away; the same one in both lists is BAD_USER_INPUT.
     remove_reactions: Option<Vec<ReactionInput>>,
+    /// Files to add behind those that it has, at most 15 together: the sender's own, which are
+    /// on no other message (CONFLICT), else FORBIDDEN. One that is there already is no change.
+    add_attachment_ids: Option<Vec<ID>>,
+    /// Files to take off, which stay their owner's to be put on another message; the same one in
+    /// both lists is BAD_USER_INPUT, one that is not there is no change.
+    remove_attachment_ids: Option<Vec<ID>>,
     /// Delete or restore: its sender, agents and admins, API keys.
     deleted: Option<bool>,
     /// When it was deleted; null restores. Wins over `deleted`. API key only.
@@ -274,6 +287,8 @@ impl From<UpdateMessageInput> for UpdateMessage {
             private: input.private,
             add_reactions: given(input.add_reactions),
             remove_reactions: given(input.remove_reactions),
+            add_attachments: names(input.add_attachment_ids),
+            remove_attachments: names(input.remove_attachment_ids),
             deleted: input.deleted,
             deleted_at: Option::<Option<DateTime>>::from(input.deleted_at)
                 .map(|at| at.map(|at| at.0)),
@@ -291,6 +306,12 @@ pub fn content_type(given: Option<ContentType>) -> Option<enums::ContentType> {
 /// A null within JSON is as if nothing was given.
 pub fn given_json(value: serde_json::Value) -> Option<serde_json::Value> {
     Some(value).filter(|value| !value.is_null())
+}
+
+/// Ids as they were written.
+pub fn names(ids: Option<Vec<ID>>) -> Vec<String> {
+    let ids = ids.unwrap_or_default();
+    ids.into_iter().map(|id| id.0).collect()
 }
 
 fn given(reactions: Option<Vec<ReactionInput>>) -> Vec<Given> {

@@ -8,6 +8,8 @@ pub mod answer;
 
 pub mod scalars;
 
+pub mod upload;
+
 pub mod enums;
 
 pub mod connection;
@@ -58,6 +60,10 @@ pub mod search;
 
 pub mod reaction;
 
+pub mod attachment;
+
+pub mod attachment_mutations;
+
 pub mod ephemeral;
 
 pub mod events;
@@ -88,6 +94,7 @@ pub struct Mutation(
     translation::TranslationMutation,
     inbox::InboxMutation,
     reaction::ReactionMutation,
+    attachment_mutations::AttachmentMutation,
     organization::OrganizationMutation,
     user::UserMutation,
     ephemeral::EphemeralMutation,
@@ -100,6 +107,7 @@ pub type BobbinSchema = Schema<Query, Mutation, events::Subscription>;
 pub fn schema() -> SchemaBuilder<Query, Mutation, events::Subscription> {
     Schema::build(Query::default(), Mutation::default(), events::Subscription)
         .register_output_type::<node::Node>()
+        .register_output_type::<attachment::AttachmentIsNode>()
         .register_output_type::<events::ThreadEvent>()
 }
 

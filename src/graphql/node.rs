@@ -6,15 +6,19 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object};
 
 use crate::db;
+use crate::db::access::attachments::{self, AttachmentAccess};
 use crate::db::access::find;
 use crate::error::{Error, Result};
+use crate::graphql::attachment::{
+    AnnotationAttachment, Attachment, FileAttachment, ImageAttachment,
+};
 use crate::graphql::context::Ask;
 use crate::graphql::inbox::Inbox;
 use crate::graphql::message::Message;
 use crate::graphql::organization::Organization;
 use crate::graphql::thread::Thread;
 use crate::graphql::user::User;
-use crate::ids::{InboxId, MessageId, OrganizationId, ThreadId, UserId};
+use crate::ids::{AttachmentId, InboxId, MessageId, OrganizationId, ThreadId, UserId};
 
 /// An object with an id of its own.
 #[derive(Interface, Clone)]
@@ -34,6 +38,22 @@ pub enum Node {
     Message(Message),
     /// An inbox.
     Inbox(Inbox),
+    /// A file.
+    File(FileAttachment),
+    /// An image.
+    Image(ImageAttachment),
+    /// An annotation.
+    Annotation(AnnotationAttachment),
+}
+
+impl From<Attachment> for Node {
+    fn from(attachment: Attachment) -> Self {
+        match attachment {
+            Attachment::File(file) => Self::File(file),
+            Attachment::Image(image) => Self::Image(image),
+            Attachment::Annotation(annotation) => Self::Annotation(annotation),
+        }
+    }
 }
 
 /// Most ids of one `nodes` call.
@@ -107,6 +127,15 @@ async fn find(ctx: &Context<'_>, ids: &[ID]) -> Result<HashMap<String, Node>> {
     if !inboxes.is_empty() {
         let rows = find::inboxes_by_ids(&mut conn, &viewer, &inboxes).await?;
         let node = |row: db::inbox::Inbox| (row.id.to_string(), Node::Inbox(Inbox::new(row)));
+        found.extend(rows.into_iter().map(node));
+    }
+    let attachments = of_type::<AttachmentId>(ids);
+    if !attachments.is_empty() {
+        let rows = attachments::by_ids(&mut conn, &viewer, &attachments).await?;
+        let node = |row: AttachmentAccess| {
+            let id = row.attachment().id.to_string();
+            (id, Attachment::of(row).into())
+        };
         found.extend(rows.into_iter().map(node));
     }
     Ok(found)

@@ -15,7 +15,7 @@ use crate::db::search_language::SearchLanguage;
 use crate::db::thread_list::{Range, ThreadFilter};
 use crate::error::{Error, Faults, Result};
 use crate::graphql::enums::{ContentType, ThreadAccess, ThreadInboxState};
-use crate::graphql::message_inputs::{content_type, given_json};
+use crate::graphql::message_inputs::{content_type, given_json, names};
 use crate::graphql::scalars::{DateTime, Json, MessageContent, Metadata};
 use crate::ids::{InboxId, OrganizationId, Ref};
 
@@ -196,6 +196,9 @@ pub struct FirstMessageInput {
     content_attributes: Option<Json>,
     /// Your own facts.
     metadata: Option<Metadata>,
+    /// Its files, uploaded already, at most 15: the sender's own, which are on no other message
+    /// (CONFLICT), else FORBIDDEN.
+    attachment_ids: Option<Vec<ID>>,
 }
 
 impl From<FirstMessageInput> for NewMessage {
@@ -209,6 +212,7 @@ impl From<FirstMessageInput> for NewMessage {
                 content_type: content_type(input.content_type),
                 content_attributes: input.content_attributes.and_then(|json| given_json(json.0)),
                 metadata: input.metadata.map(|metadata| metadata.0),
+                attachments: names(input.attachment_ids),
                 ..MessageValues::default()
             },
             sender: input.sender_id.map(|id| Ref::parse(&id)),

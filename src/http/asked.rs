@@ -60,39 +60,52 @@ pub async fn in_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Asked
         )));
     }
     let body = read(app, body).await?;
-    let unreadable =
-        |cause: serde_json::Error| bad_request(&format!("the body is no GraphQL request: {cause}"));
     match body.trim_ascii_start().first() {
         Some(b'{') => {
             let params = serde_json::from_slice(&body).map_err(unreadable)?;
             check(params).map(Asked::One)
         }
-        Some(b'[') => {
-            // As objects first: a list within the list would be read as the parameters in the
-            // order of their declaration.
-            let batch: Vec<Map<String, Value>> =
-                serde_json::from_slice(&body).map_err(unreadable)?;
-            let most = usize::from(app.settings.max_batch);
-            if batch.is_empty() || most == 0 {
-                let why = if most == 0 {
-                    "this server takes no batches"
-                } else {
-                    "the batch is empty"
-                };
-                return Err(bad_request(why));
-            }
-            if batch.len() > most {
-                return Err(too_large(&format!("a batch has at most {most} requests")));
-            }
-            let read = |one| {
-                let params = Params::deserialize(Value::Object(one)).map_err(unreadable)?;
-                check(params)
-            };
-            let batch: Result<_, _> = batch.into_iter().map(read).collect();
-            batch.map(Asked::Batch)
-        }
+        Some(b'[') => in_list(app, serde_json::from_slice(&body).map_err(unreadable)?),
         _ => Err(bad_request("the body is no JSON object")),
     }
+}
+
+/// Reads what a request with files asks for.
+pub fn in_value(app: &App, operations: Value) -> Result<Asked, Box<Response>> {
+    match operations {
+        Value::Object(one) => of_object(one).map(Asked::One),
+        Value::Array(_) => in_list(app, serde_json::from_value(operations).map_err(unreadable)?),
+        _ => Err(bad_request("operations is no JSON object")),
+    }
+}
+
+/// Reads a batch. As objects first: a list within the list would be read as the parameters in the
+/// order of their declaration.
+fn in_list(app: &App, batch: Vec<Map<String, Value>>) -> Result<Asked, Box<Response>> {
+    let most = usize::from(app.settings.max_batch);
+    if batch.is_empty() || most == 0 {
+        let why = if most == 0 {
+            "this server takes no batches"
+        } else {
+            "the batch is empty"
+        };
+        return Err(bad_request(why));
+    }
+    if batch.len() > most {
+        return Err(too_large(&format!("a batch has at most {most} requests")));
+    }
+    let batch: Result<_, _> = batch.into_iter().map(of_object).collect();
+    batch.map(Asked::Batch)
+}
+
+fn of_object(one: Map<String, Value>) -> Result<Params, Box<Response>> {
+    let params = Params::deserialize(Value::Object(one)).map_err(unreadable)?;
+    check(params)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
+fn unreadable(cause: serde_json::Error) -> Box<Response> {
+    bad_request(&format!("the body is no GraphQL request: {cause}"))
 }
 
 async fn read(app: &App, body: Body) -> Result<Bytes, Box<Response>> {

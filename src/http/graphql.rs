@@ -5,21 +5,25 @@ use std::sync::Arc;
 
 use async_graphql::Response as Answer;
 use async_graphql::parser::types::OperationType;
+use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::future::join_all;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::{self, Present};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graphql::answer::{count, refused, written};
 use crate::graphql::context::{Asking, Session};
 use crate::http::asked::{self, Asked};
+use crate::http::incoming::Incoming;
+use crate::http::multipart::{self, Files};
 use crate::http::negotiation::{Accept, retry_after};
 use crate::http::operation::{Operation, Params, Refused, refusal};
-use crate::http::{Server, credential, sse, websocket};
+use crate::http::{Server, credential, files, sse, websocket};
 
 /// Answers whatever comes to `/graphql`.
 pub async fn handle(
@@ -66,6 +70,9 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
             "this server writes application/graphql-response+json, application/json and text/event-stream",
         );
     };
+    if parts.method == Method::POST && multipart::is_multipart(&headers) {
+        return with_files(server, accept, &headers, body).await;
+    }
     let asked = match parts.method {
         Method::GET => asked::in_url(&parts.uri),
         Method::POST => asked::in_body(&server.app, &headers, body).await,
@@ -102,10 +109,85 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
                     }
                 };
             }
-            respond(accept, &execute(server, &headers, operation).await)
+            respond(
+                accept,
+                &execute(server, &headers, operation, Files::new()).await,
+            )
         }
-        Ok(Asked::Batch(batch)) => respond_all(accept, &execute_all(server, &headers, batch).await),
+        Ok(Asked::Batch(batch)) => {
+            let answers = execute_all(server, &headers, batch, &Files::new()).await;
+            respond_all(accept, &answers)
+        }
         Err(response) => *response,
+    }
+}
+
+/// Answers a request with files, and has removed what it did not use of them.
+async fn with_files(server: &Server, accept: Accept, headers: &HeaderMap, body: Body) -> Response {
+    let settings = &server.app.settings;
+    let mut incoming = Incoming::new(body);
+    let mut keys = Vec::new();
+    let answered = answer_with_files(server, accept, headers, &mut incoming, &mut keys).await;
+    let mut response = answered.unwrap_or_else(|refused| *refused);
+    multipart::give_up(&server.app, &keys).await;
+    let rest = match u64::try_from(keys.len()).unwrap_or_default() {
+        0 => settings.max_request_bytes.into(),
+        files => files * u64::from(settings.files.max_file_size),
+    };
+    if !incoming.drain(rest).await {
+        files::close(&mut response);
+    }
+    response
+}
+
+async fn answer_with_files(
+    server: &Server,
+    accept: Accept,
+    headers: &HeaderMap,
+    incoming: &mut Incoming,
+    keys: &mut Vec<Uuid>,
+) -> Result<Response, Box<Response>> {
+    let app = &server.app;
+    let failed = |error: Error| {
+        let answer = refused(error);
+        count(&app.metrics, &answer);
+        Box::new(respond(accept, &answer))
+    };
+    if !multipart::is_preflighted(headers) {
+        let why = "a multipart request needs the header Authorization or Apollo-Require-Preflight";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Box::new(refusal(status, "UNSUPPORTED_MEDIA_TYPE", why)));
+    }
+    // Nobody stores anything whom nobody knows.
+    let session = asker(server, headers).await.map_err(failed)?;
+    let session = session.ok_or_else(|| {
+        let why = "a credential is required to send files";
+        failed(Error::Unauthenticated(why.to_owned()))
+    })?;
+    let request = multipart::read(app, headers, incoming, keys).await;
+    let request = request.map_err(|error| {
+        let is_malformed = matches!(error, Error::BadUserInput(_));
+        let mut response = failed(error);
+        if is_malformed {
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+        }
+        response
+    })?;
+    match asked::in_value(app, request.operations)? {
+        Asked::One(params) => {
+            let answer = match Operation::parse(server, params) {
+                Ok(operation) => {
+                    let asking = Asking::new(Arc::clone(app), Some(session)).with(request.files);
+                    operation.execute(app, &server.schema, asking).await
+                }
+                Err(answer) => *answer,
+            };
+            Ok(respond(accept, &answer))
+        }
+        Asked::Batch(batch) => {
+            let answers = execute_all(server, headers, batch, &request.files).await;
+            Ok(respond_all(accept, &answers))
+        }
     }
 }
 
@@ -122,18 +204,22 @@ pub async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Session>> 
     }))
 }
 
-/// Executes an operation that was read, for whoever sent these headers.
+/// Executes an operation that was read, for whoever sent these headers and files.
 async fn execute(
     server: &Server,
     headers: &HeaderMap,
     operation: Result<Operation, Box<Answer>>,
+    files: Files,
 ) -> Answer {
     let operation = match operation {
         Ok(operation) => operation,
         Err(answer) => return *answer,
     };
     match asking(server, headers).await {
-        Ok(asking) => operation.execute(&server.app, &server.schema, asking).await,
+        Ok(asking) => {
+            let asking = asking.with(files);
+            operation.execute(&server.app, &server.schema, asking).await
+        }
         Err(error) => {
             let answer = refused(error);
             count(&server.app.metrics, &answer);
@@ -144,7 +230,12 @@ async fn execute(
 
 /// Executes a batch. Each operation has its own limits, and sees what those before it have
 /// written, the viewer's own memberships included.
-async fn execute_all(server: &Server, headers: &HeaderMap, batch: Vec<Params>) -> Vec<Answer> {
+async fn execute_all(
+    server: &Server,
+    headers: &HeaderMap,
+    batch: Vec<Params>,
+    files: &Files,
+) -> Vec<Answer> {
     let operations: Vec<_> = batch
         .into_iter()
         .map(|params| Operation::parse(server, params))
@@ -152,11 +243,12 @@ async fn execute_all(server: &Server, headers: &HeaderMap, batch: Vec<Params>) -
     let mut read = operations.iter().flatten();
     if read.all(|operation| operation.kind == OperationType::Query) {
         let all = operations.into_iter();
-        return join_all(all.map(|operation| execute(server, headers, operation))).await;
+        return join_all(all.map(|operation| execute(server, headers, operation, files.clone())))
+            .await;
     }
     let mut answers = Vec::with_capacity(operations.len());
     for operation in operations {
-        answers.push(execute(server, headers, operation).await);
+        answers.push(execute(server, headers, operation, files.clone()).await);
     }
     answers
 }

@@ -1,4 +1,4 @@
-//! The server's routes: GraphQL over HTTP and WebSocket, pages, health.
+//! The server's routes: GraphQL over HTTP and WebSocket, files, pages, health.
 //!
 //! Never knows what an operation means: it makes the viewer, and hands over.
 
@@ -16,6 +16,10 @@ mod operation;
 
 mod asked;
 
+mod incoming;
+
+mod multipart;
+
 mod graphql;
 
 mod websocket;
@@ -24,6 +28,8 @@ mod sse;
 
 mod pages;
 
+mod files;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,9 +37,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, put};
 use axum::serve::ListenerExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
@@ -140,6 +146,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/graphql", any(graphql::handle))
         .route("/graphiql", get(graphiql))
         .route("/assets/{*path}", get(asset))
+        .route("/files/{id}/{name}", get(files::send))
+        .route("/uploads/{id}", put(files::receive))
         .route("/healthz", get("ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -170,12 +178,26 @@ fn cors(app: &App) -> CorsLayer {
         (None, Mode::Development) => AllowOrigin::any(),
         (None, Mode::Production) => AllowOrigin::list([]),
     };
+    let mut asked_with = vec![
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::ACCEPT,
+        header::RANGE,
+        header::IF_RANGE,
+    ];
+    asked_with.extend(multipart::PREFLIGHTED.map(HeaderName::from_static));
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([axum::http::Method::GET, axum::http::Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers(asked_with)
         .allow_credentials(by_name)
-        .expose_headers([header::RETRY_AFTER])
+        .expose_headers([
+            header::RETRY_AFTER,
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_RANGE,
+            header::ETAG,
+        ])
         .max_age(Duration::from_secs(3600))
 }
 

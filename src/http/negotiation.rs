@@ -67,6 +67,11 @@ impl Accept {
             Some("RATE_LIMITED") if is_request_error(answer) => StatusCode::TOO_MANY_REQUESTS,
             // A cookie that does not count where it comes from.
             Some("FORBIDDEN") if is_request_error(answer) => StatusCode::FORBIDDEN,
+            // Files that were read in vain: what reads them has the same status for the same code.
+            Some("PAYLOAD_TOO_LARGE") if is_request_error(answer) => StatusCode::PAYLOAD_TOO_LARGE,
+            Some("UNSUPPORTED_MEDIA_TYPE") if is_request_error(answer) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             _ if self == Self::GraphqlResponse && is_request_error(answer) => {
                 StatusCode::BAD_REQUEST
             }

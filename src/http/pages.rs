@@ -144,7 +144,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn is_known(etag: &str, headers: &HeaderMap) -> bool {
+/// Whether the client has what this tag is of.
+pub fn is_known(etag: &str, headers: &HeaderMap) -> bool {
     list(headers, header::IF_NONE_MATCH)
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
 }

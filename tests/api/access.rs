@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
+use crate::support::files::File;
 use crate::support::server::Server;
 use crate::support::socket::Socket;
 use crate::support::{Actor, Answer, INTROSPECTION, Tenant, unique};
@@ -94,6 +95,8 @@ enum Needs {
     Tombstone,
     /// The message asks for a line.
     Question,
+    /// The message has a file, and the sender is about to upload another one.
+    Files,
 }
 
 fn read(
@@ -166,6 +169,19 @@ fn queries() -> Vec<Row> {
             ["+++++++++--U"; 3],
             "query($id: ID!) { node(id: $id) { id } }",
             |c| json!({ "id": c.world.tenant.id }),
+        ),
+        read_by_id(
+            "node",
+            LISTED,
+            "query($id: ID!) { node(id: $id) { id ... on Attachment { file { url } } } }",
+            |c| json!({ "id": c.file }),
+        ),
+        // On no message it is the sender's, and the backends'.
+        read_by_id(
+            "node",
+            ["+------++--U"; 3],
+            "query($id: ID!) { node(id: $id) { id ... on Attachment { file { url } } } }",
+            |c| json!({ "id": c.awaited }),
         ),
         read_by_id(
             "nodes",
@@ -482,6 +498,44 @@ fn mutations() -> Vec<Row> {
             ["TTTNNNNTTNNU", "TTTNNTTTTNNU", "TTTTNTTTTNNU"],
             |c| json!({ "messageId": c.message, "language": "de" }),
         ),
+        write(
+            "createUpload",
+            ["+++++++++NNU"; 3],
+            |c| json!({ "name": "x", "mimeType": "text/plain", "size": 1, "organizationId": c.world.tenant.id }),
+        ),
+        write(
+            "createUpload",
+            EDITS,
+            |c| json!({ "name": "x", "mimeType": "text/plain", "size": 1, "messageId": c.message }),
+        ),
+        write(
+            "uploadAttachment",
+            ["+++++++++NNU"; 3],
+            |c| json!({ "organizationId": c.world.tenant.id }),
+        ),
+        write(
+            "uploadAttachment",
+            EDITS,
+            |c| json!({ "messageId": c.message }),
+        ),
+        write_with(
+            Needs::Files,
+            "completeUpload",
+            ["+NNNNNN++NNU"; 3],
+            |c| json!({ "attachmentId": c.awaited, "cancelled": true }),
+        ),
+        write_with(
+            Needs::Files,
+            "removeAttachment",
+            EDITS,
+            |c| json!({ "attachmentId": c.file }),
+        ),
+        write_with(
+            Needs::Files,
+            "updateMessage",
+            EDITS,
+            |c| json!({ "messageId": c.message, "removeAttachmentIds": [c.file] }),
+        ),
         write("retryMessage", STAFF, |c| json!({ "messageId": c.message })),
         write(
             "upsertInbox",
@@ -589,7 +643,7 @@ async fn check(rows: Vec<Row>) {
     let world = &World::new().await;
     let mut threads = Vec::new();
     for access in ACCESS {
-        threads.push(world.thread(access, Needs::Nothing).await);
+        threads.push(world.thread(access, Needs::Files).await);
     }
     let threads = &threads;
     let checks = rows.into_iter().map(|row| async move {
@@ -690,6 +744,9 @@ async fn written(
 }
 
 async fn mutate(actor: &Actor, field: &str, input: Value) -> Answer {
+    if field == "uploadAttachment" {
+        return actor.upload(&File::text("x.txt"), input).await;
+    }
     let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
     let query = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ __typename }} }}");
     actor.run(&query, json!({ "input": input })).await
@@ -857,9 +914,17 @@ impl World {
             message_name,
             draft: String::new(),
             draft_name: String::new(),
+            file: String::new(),
+            awaited: String::new(),
         };
         match needs {
             Needs::Nothing => {}
+            Needs::Files => {
+                let on_it = json!({ "messageId": thread.message });
+                let file = sender.upload(&File::text("x.txt"), on_it).await;
+                thread.file = file.text("/attachment/id");
+                thread.awaited = sender.awaited("y.txt", json!({})).await;
+            }
             Needs::Question => {
                 let input = json!({ "messageId": thread.message, "contentType": "INPUT_TEXT" });
                 let asked = sender.mutate("updateMessage", input, "message { id }");
@@ -897,6 +962,8 @@ impl World {
             message_name: String::new(),
             draft: "DRAFT".to_owned(),
             draft_name: String::new(),
+            file: "FILE".to_owned(),
+            awaited: "AWAITED".to_owned(),
         };
         let cell = thread.cell(self, "member", false);
         match &row.ask {
@@ -915,6 +982,8 @@ struct Thread {
     message_name: String,
     draft: String,
     draft_name: String,
+    file: String,
+    awaited: String,
 }
 
 impl Thread {
@@ -926,6 +995,8 @@ impl Thread {
             thread: pick(&self.id, &self.name),
             message: pick(&self.message, &self.message_name),
             draft: pick(&self.draft, &self.draft_name),
+            file: self.file.clone(),
+            awaited: self.awaited.clone(),
             number: self.number,
         }
     }
@@ -937,16 +1008,14 @@ impl Thread {
               subject access resolved updatedAt messageCount deletedMessageCount
               organization { id } inbox { name }
               participants { edges { node { id name } subscribed lastSeenMessage { id } deliveredMessage { id } } }
-              messages { nodes { id body status submittedValues deletedAt reactions { emoji } } }
+              messages { nodes { id body status submittedValues deletedAt reactions { emoji } attachments { id } } }
             }
-            nodes(ids: $d) { id ... on Message { body status } }
+            nodes(ids: $d) { id ... on Message { body status } ... on Attachment { message { id } file { uploadStatus } } }
             organization(id: $o) { members { edges { role node { id } } } }
           }";
-        let drafts: Vec<&str> = Some(self.draft.as_str())
-            .filter(|id| !id.is_empty())
-            .into_iter()
-            .collect();
-        let variables = json!({ "t": self.id, "o": world.tenant.id, "d": drafts });
+        let mut others = vec![&self.draft, &self.file, &self.awaited];
+        others.retain(|id| !id.is_empty());
+        let variables = json!({ "t": self.id, "o": world.tenant.id, "d": others });
         world.tenant.backend.run(query, variables).await.at("")
     }
 }
@@ -958,6 +1027,9 @@ struct Cell<'a> {
     thread: String,
     message: String,
     draft: String,
+    /// It and the other one have no externalIds.
+    file: String,
+    awaited: String,
     number: i64,
 }
 

@@ -4,6 +4,8 @@ mod content;
 
 mod delivery;
 
+mod files;
+
 mod forms;
 
 mod messages;

@@ -13,7 +13,7 @@ use crate::support::Tenant;
 use crate::support::server::Server;
 
 /// What is copied beside the installed packages.
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 10] = [
     ".npmrc",
     "package.json",
     "package-lock.json",
@@ -22,6 +22,7 @@ const SCRIPTS: [&str; 9] = [
     "graphql-ws.mjs",
     "graphql-sse.mjs",
     "apollo.mjs",
+    "apollo-upload.mjs",
     "urql.mjs",
 ];
 
@@ -46,6 +47,11 @@ async fn graphql_sse_follows_a_thread_and_reads_answers() {
 #[tokio::test]
 async fn apollo_persists_batches_and_follows_a_thread_through_a_cut() {
     passes("apollo.mjs").await;
+}
+
+#[tokio::test]
+async fn apollo_uploads_files_and_sends_them() {
+    passes("apollo-upload.mjs").await;
 }
 
 #[tokio::test]

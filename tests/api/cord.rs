@@ -7,6 +7,8 @@ mod deletion;
 
 mod facts;
 
+mod files;
+
 mod reactions;
 
 mod stream;

@@ -249,6 +249,12 @@ async fn no_row_can_cross_organizations() {
                 people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
             ),
             format!(
+                "INSERT INTO attachments (id, organization_id, uploader_id, message_id, place, kind, status,
+                   name, mime_type, size, created_at)
+                 SELECT gen_random_uuid(), {tenant}, u.id, m.id, 1, 'FILE', 'UPLOADED', 'x', 'text/plain', 1, now() {}",
+                people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
+            ),
+            format!(
                 "INSERT INTO threads (id, organization_id, number, subject, access, creator_id,
                    clock_at, created_at, updated_at)
                  SELECT gen_random_uuid(), {}, 1000, 'x', 'AGENTS', u.id, now(), now(), now() {people}",

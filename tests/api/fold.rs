@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::files::File;
 use crate::support::socket::Subscription;
 use crate::support::{Actor, Tenant};
 
@@ -15,7 +16,8 @@ const THREAD: &str =
 const MESSAGE: &str = "id externalId type body bodyHtml content contentType contentAttributes
   submittedValues plaintext status direction deliveryError private metadata
   sentAt updatedAt deletedAt sender { name } replyTo { id } reactions { emoji user { name } }
-  mentions { name } revisions { body plaintext editor { name } }";
+  mentions { name } revisions { body plaintext editor { name } }
+  attachments { __typename id message { id } file { name size uploadStatus } ... on ImageAttachment { width } }";
 
 const PEOPLE: &str = "edges { node { name } subscribed
   lastSeenMessage { id sentAt } deliveredMessage { id sentAt } }";
@@ -287,6 +289,43 @@ async fn what_a_client_keeps_is_what_it_would_fetch() {
         .text("/deletedMessageId");
     staff.takes(2, "deleteMessage permanently").await;
     contact.takes(1, "deleteMessage permanently").await;
+
+    // Files: with the call, awaited, come, put on and taken off.
+    let file = art.uploaded("a.txt").await;
+    staff.takes(0, "uploadAttachment").await;
+    let with_file = with(say(""), json!({ "attachmentIds": [file] }));
+    let filed = art
+        .mutate("createMessage", with_file, id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "createMessage with a file").await;
+    contact.takes(1, "createMessage with a file").await;
+    let png = File::png("b.png", 3, 2);
+    let begun = art.begin_upload(&png, of(&filed)).await;
+    staff.takes(1, "createUpload").await;
+    contact.takes(1, "createUpload").await;
+    assert_eq!(art.put(&begun, png.bytes.clone()).await / 100, 2);
+    let awaited = begun.text("/attachment/id");
+    art.complete(&awaited, false).await.text("/attachment/id");
+    staff.takes(1, "completeUpload").await;
+    contact.takes(1, "completeUpload").await;
+    art.upload(&png, of(&filed)).await.text("/attachment/id");
+    staff.takes(1, "uploadAttachment onto a message").await;
+    contact.takes(1, "uploadAttachment onto a message").await;
+    art.take_off(&file).await.text("/message/id");
+    staff.takes(1, "removeAttachment").await;
+    contact.takes(1, "removeAttachment").await;
+    let swap = json!({ "addAttachmentIds": [file], "removeAttachmentIds": [awaited] });
+    art.mutate("updateMessage", with(of(&filed), swap), id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "updateMessage of files").await;
+    contact.takes(1, "updateMessage of files").await;
+    art.mutate("deleteMessage", of(&filed), id)
+        .await
+        .text("/message/id");
+    staff.takes(1, "deleteMessage with files").await;
+    contact.takes(1, "deleteMessage with files").await;
 
     let import = with(
         say("Then"),

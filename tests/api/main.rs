@@ -5,6 +5,8 @@ mod support;
 
 mod access;
 
+mod attachments;
+
 mod audience;
 
 mod auth;
@@ -24,6 +26,8 @@ mod database;
 mod documents;
 
 mod ephemeral;
+
+mod files;
 
 mod fold;
 

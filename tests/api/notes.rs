@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::files::File;
 use crate::support::server::{Server, now};
 use crate::support::socket::Subscription;
 use crate::support::{Actor, INTROSPECTION, Person, Tenant, unique};
@@ -354,6 +355,9 @@ async fn a_note_is_to_others_like_what_was_never_there() {
         "mutation($id: ID!) { appendMessage(input: { messageId: $id, text: \"x\" }) { message { id } } }",
         "mutation($id: ID!) { submitMessageForm(input: { messageId: $id, values: {} }) { message { id } } }",
         "mutation($id: ID!) { updateMessageStatus(input: { messageId: $id, status: SEEN }) { message { id } } }",
+        "mutation($id: ID!) { updateMessage(input: { messageId: $id, addAttachmentIds: [] }) { message { id } } }",
+        "mutation($id: ID!) { createUpload(input: { messageId: $id, name: \"x\", mimeType: \"text/plain\", size: 1 }) { uploadUrl } }",
+        "mutation($id: ID!) { uploadAttachment(input: { messageId: $id, file: \"x\" }) { attachment { id } } }",
         "mutation($id: ID!) { retryMessage(input: { messageId: $id }) { message { id } } }",
         "mutation($id: ID!) { sendMessage(input: { messageId: $id }) { message { id } } }",
         "mutation($id: ID!) { deleteMessage(input: { messageId: $id }) { deletedMessageId } }",
@@ -375,6 +379,12 @@ async fn a_note_is_to_others_like_what_was_never_there() {
                 assert_eq!(ask(hidden).await, ask(missing).await, "{who}: {document}");
             }
         }
+        let put_on = async |id: &str| {
+            let file = File::text("x.txt");
+            let answer = person.upload(&file, json!({ "messageId": id })).await;
+            (answer.status, answer.body)
+        };
+        assert_eq!(put_on(&note).await, put_on(&gone).await, "{who}");
     }
     let intact = "query($id: ID!) { message(id: $id) { body deletedAt reactions { emoji } } }";
     let note = desk

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::files::File;
 use crate::support::server::Server;
 use crate::support::statements::{note, taken};
 use crate::support::{Actor, Answer, Person, Tenant};
@@ -32,6 +33,7 @@ const MESSAGE: &str = "fragment M on Message {
   seenBy { name } seenByCount deliveredTo { name } mentions { name }
   revisions { body editor { name } } german: translation(language: \"de\") { body } french: translation(language: \"fr\") { body }
   replyTo { id body sender { name } }
+  attachments { id createdAt message { id } file { name url urlExpiresAt } ... on ImageAttachment { width } }
 }";
 
 #[tokio::test]
@@ -88,7 +90,8 @@ async fn nodes_take_as_many_statements_for_fifty_ids_as_for_one_of_each_type() {
     let query = format!(
         "query($ids: [ID!]!) {{ nodes(ids: $ids) {{ __typename id
            ... on User {{ name email }} ... on Thread {{ subject unreadCount }} ... on Organization {{ name }}
-           ... on Message {{ ...M }} ... on Inbox {{ name }} }} }} {MESSAGE}"
+           ... on Message {{ ...M }} ... on Inbox {{ name }}
+           ... on Attachment {{ message {{ id sender {{ name }} }} file {{ name url }} }} }} }} {MESSAGE}"
     );
     let mut counts = Vec::new();
     for n in [1, 4, 16] {
@@ -96,6 +99,7 @@ async fn nodes_take_as_many_statements_for_fifty_ids_as_for_one_of_each_type() {
         ids.extend(here.threads.iter().take(n).cloned());
         ids.extend(here.messages.iter().rev().take(n).cloned());
         ids.extend(here.people.iter().take(n).map(|person| person.id.clone()));
+        ids.extend(here.files.iter().take(n).cloned());
         let many = ids.len();
         let asked = here.count(&query, json!({ "ids": ids }), "/data/nodes", many);
         counts.push(asked.await);
@@ -125,6 +129,7 @@ struct Here {
     /// With sixty messages.
     thread: String,
     messages: Vec<String>,
+    files: Vec<String>,
 }
 
 impl Here {
@@ -148,6 +153,7 @@ impl Here {
             threads: Vec::new(),
             thread: String::new(),
             messages: Vec::new(),
+            files: Vec::new(),
         };
         for number in 0..56 {
             here.open(number).await;
@@ -209,6 +215,12 @@ impl Here {
         });
         let said = self.backend("createMessage", input, "message { id }").await;
         let message = said.text("/message/id");
+        let file = File::text(&format!("{number}.txt"));
+        for _ in 0..number % 3 {
+            let on_it = json!({ "messageId": message });
+            let uploaded = self.tenant.backend.upload(&file, on_it).await;
+            self.files.push(uploaded.text("/attachment/id"));
+        }
         let mention = json!({
             "type": "mention", "user": { "id": self.id(number) }, "children": [{ "text": "@p" }],
         });

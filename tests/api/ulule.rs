@@ -63,6 +63,9 @@ async fn post_threads_messages_needs_body_html_structure_or_an_attachment() {
         let sent = talk.post(&talk.ada, given).await;
         assert_eq!(sent.text("/message/plaintext"), plaintext);
     }
+    let file = json!({ "attachmentIds": [talk.ada.uploaded("a.txt").await] });
+    let sent = talk.post(&talk.ada, file).await;
+    assert_eq!(sent.text("/message/body"), "");
     status_is_draft_or_sent(&talk).await;
 }
 

@@ -132,17 +132,22 @@ impl Node {
         }
     }
 
-    /// What a server says that does not start.
-    pub async fn refused(nats: &str) -> String {
+    /// What a server says that does not start with these settings.
+    pub async fn refused(settings: impl FnOnce(&mut Command)) -> String {
         let database = &Server::get().await.database_url;
         let directory = std::env::temp_dir().join(unique("bobbin-node"));
         let mut command = command(database, &directory);
-        let ended = command.env("BOBBIN_NATS_URL", nats).output();
-        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        settings(&mut command);
+        let ended = tokio::time::timeout(PATIENCE, command.output()).await;
         let ended = ended.expect("it ends").expect("it has run");
         let _ = std::fs::remove_dir_all(directory);
         assert!(!ended.status.success());
         String::from_utf8(ended.stderr).expect("a text")
+    }
+
+    /// Where it keeps what is no database's.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Tells it to end.

@@ -1,6 +1,6 @@
 //! The list of sent messages over all threads that the viewer sees.
 
-use diesel::dsl::sql;
+use diesel::dsl::{exists, sql};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment};
@@ -16,7 +16,7 @@ use crate::db::enums::{MessageType, Role};
 use crate::db::message::Message;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
-use crate::db::schema::{messages, threads};
+use crate::db::schema::{attachments, messages, threads};
 use crate::db::several::{Among, Part, Totals};
 use crate::db::thread_list::Range;
 use crate::error::Result;
@@ -43,6 +43,8 @@ pub struct MessageFilter {
     pub message_type: Option<MessageType>,
     /// Private notes, or none of them.
     pub private: Option<bool>,
+    /// With files, or without.
+    pub has_attachments: Option<bool>,
     /// With all of these pairs.
     pub metadata: Option<Value>,
     /// In threads with all of these pairs.
@@ -182,6 +184,7 @@ pub async fn count(conn: &mut Conn, viewer: &Viewer, filter: &MessageFilter) -> 
 /// knows.
 fn counted(viewer: &Viewer, filter: &MessageFilter) -> Option<String> {
     let unknown = filter.sender.is_some()
+        || filter.has_attachments.is_some()
         || filter.metadata.is_some()
         || filter.thread_metadata.is_some()
         || filter.sent_at.from.is_some()
@@ -253,6 +256,28 @@ fn filtered(viewer: &Viewer, filter: &MessageFilter) -> Query<'static> {
     }
     if let Some(private) = filter.private {
         query = query.filter(messages::private.eq(private));
+    }
+    match filter.has_attachments {
+        Some(true) => {
+            let its = attachments::message_id.eq(messages::id.nullable());
+            query = query.filter(exists(attachments::table.filter(its)));
+            if !viewer.is_key() {
+                // A tombstone shows its files to nobody but API keys.
+                query = query.filter(messages::deleted_at.is_null());
+            }
+        }
+        Some(false) => {
+            // Most messages have none: each is looked at by itself, which the limit says, rather
+            // than all attachments before.
+            let none =
+                "(SELECT true FROM attachments a WHERE a.message_id = messages.id LIMIT 1) IS NULL";
+            query = query.filter(sql::<Bool>(&if viewer.is_key() {
+                none.to_owned()
+            } else {
+                format!("(messages.deleted_at IS NOT NULL OR {none})")
+            }));
+        }
+        None => {}
     }
     if let Some(metadata) = &filter.metadata {
         // Written as text, so that the statement is planned anew for these facts each time: a plan

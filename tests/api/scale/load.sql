@@ -43,7 +43,7 @@ VALUES (pg_temp.made(6, 1), pg_temp.made(1, 1), 'inbox', 'Inbox', 'API', '2024-0
 
 -- Indexes are filled at the end, all at once: row by row they take ten times as long.
 UPDATE pg_index SET indisready = false, indisvalid = false
-WHERE indrelid IN ('messages'::regclass, 'threads'::regclass, 'events'::regclass, 'reactions'::regclass);
+WHERE indrelid IN ('messages'::regclass, 'threads'::regclass, 'events'::regclass, 'reactions'::regclass, 'attachments'::regclass);
 
 -- Thread 1 has every fifth message, from the first one to the last; the others have about forty
 -- each within a tenth of the time. Half of them are for their participants alone, the rest for
@@ -123,6 +123,10 @@ INSERT INTO reactions (organization_id, message_id, user_id, emoji, created_at)
 SELECT p.organization_id, pg_temp.made(4, s.m), pg_temp.made(2, s.m % 500 + 6), '+1', pg_temp.at(s.m)
 FROM said s JOIN plan p USING (t) WHERE s.m % 7 = 0 ORDER BY s.m;
 
+INSERT INTO attachments (id, organization_id, uploader_id, message_id, place, kind, status, name, mime_type, size, created_at)
+SELECT pg_temp.made(7, s.m), p.organization_id, NULL, pg_temp.made(4, s.m), 1, 'FILE', 'UPLOADED', 'x', 'text/plain', 1, pg_temp.at(s.m)
+FROM said s JOIN plan p USING (t) WHERE s.m % 20 = 11 ORDER BY s.m;
+
 INSERT INTO revisions (organization_id, message_id, number, editor_id, replaced_at, body, plaintext)
 SELECT p.organization_id, pg_temp.made(4, s.m), 1, pg_temp.made(2, 6), pg_temp.at(s.m), 'Before', 'Before'
 FROM said s JOIN plan p USING (t) WHERE s.m % 100 = 1 ORDER BY s.m;
@@ -135,6 +139,7 @@ REINDEX TABLE messages;
 REINDEX TABLE threads;
 REINDEX TABLE events;
 REINDEX TABLE reactions;
+REINDEX TABLE attachments;
 COMMIT;
 
 ANALYZE;

@@ -2,6 +2,8 @@
 
 pub mod answer;
 
+pub mod files;
+
 pub mod server;
 
 pub mod socket;
@@ -35,7 +37,7 @@ pub const INTROSPECTION: &str = "{ __schema {
 pub const THREAD_EVENTS: &str = "subscription($id: ID!, $after: String) {
     threadEvents(threadId: $id, after: $after) {
       __typename cursor occurredAt actor { name }
-      ... on MessageCreated { message { id body status deletedAt private } }
+      ... on MessageCreated { message { id body status deletedAt private attachments { file { name uploadStatus } } } }
       ... on MessageUpdated { message { id body deletedAt reactions { emoji user { name } } } }
       ... on MessageRemoved { messageId }
       ... on ParticipantAdded { user { name } }

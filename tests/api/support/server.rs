@@ -70,6 +70,8 @@ impl Server {
         };
         let fixed = [
             "bobbin",
+            "--data-dir",
+            env!("CARGO_TARGET_TMPDIR"),
             "--mode",
             "development",
             "--event-retention",
@@ -133,6 +135,9 @@ async fn start() -> Server {
 fn settings() -> Settings {
     Settings::parse_from([
         "bobbin",
+        // Its files are the other servers' as well.
+        "--data-dir",
+        env!("CARGO_TARGET_TMPDIR"),
         "--mode",
         "development",
         "--jwt-secret",
@@ -160,9 +165,10 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     }
     let translator = Translator::open(&app.settings.translate);
     app.translator = translator.expect("a provider or none").map(Arc::new);
-    let app = Arc::new(app);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
+    app.open_storage(address).await.expect("a storage");
+    let app = Arc::new(app);
     tokio::spawn(live::tail::run(Arc::clone(&app)));
     tokio::spawn(live::retention::run(Arc::clone(&app)));
     tokio::spawn(live::ephemeral::run(Arc::clone(&app)));

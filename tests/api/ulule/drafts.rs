@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::files::File;
 use crate::support::talk::{Talk, act, before, edit, kinds, look, plus, read};
 use crate::support::{Actor, Tenant, unique};
 
@@ -134,7 +135,7 @@ async fn a_key_writes_it_for_a_person(talk: &Talk, draft: &str) {
     assert_eq!(refused.faults(), ["senderId"]);
 }
 
-/// Row `draft -> attachments -> send`, without the files.
+/// Row `draft -> attachments -> send`.
 #[tokio::test]
 async fn draft_attachments_send_is_one_event_at_the_time_of_sending() {
     let talk = Talk::new().await;
@@ -144,6 +145,26 @@ async fn draft_attachments_send_is_one_event_at_the_time_of_sending() {
     let mut events = talk.follow(&talk.bob).await;
     let body = json!({ "bodyHtml": "<b>Yes</b>", "metadata": { "n": 1 } });
     edit(&talk.ada, &draft, body).await.text("/message/id");
+    let (one, two) = (File::text("one.txt"), File::text("two.txt"));
+    let on_it = json!({ "messageId": draft });
+    talk.ada
+        .upload(&one, on_it.clone())
+        .await
+        .text("/attachment/id");
+    let begun = talk.ada.begin_upload(&two, on_it).await;
+    let refused = act(&talk.ada, "sendMessage", &draft).await;
+    assert_eq!(refused.code(), "CONFLICT");
+    assert!(
+        refused.body["errors"][0]["message"]
+            .to_string()
+            .contains("two.txt")
+    );
+    assert_eq!(talk.ada.put(&begun, two.bytes).await / 100, 2);
+    let awaited = begun.text("/attachment/id");
+    talk.ada
+        .complete(&awaited, false)
+        .await
+        .text("/attachment/id");
     let meanwhile = talk.post(&talk.bob, json!({ "body": "Meanwhile" })).await;
     let begun = read(&talk.ada, &draft).await;
     let sent = act(&talk.ada, "sendMessage", &draft).await;
@@ -169,6 +190,15 @@ async fn draft_attachments_send_is_one_event_at_the_time_of_sending() {
     assert_eq!(kinds(&heard), ["MessageCreated"; 2]);
     assert_eq!(heard[1]["message"]["id"], json!(draft));
     assert_eq!(heard[1]["message"]["status"], "SENT");
+    let files = &heard[1]["message"]["attachments"];
+    assert_eq!(
+        files[0]["file"],
+        json!({ "name": "one.txt", "uploadStatus": "UPLOADED" })
+    );
+    assert_eq!(
+        files[1]["file"],
+        json!({ "name": "two.txt", "uploadStatus": "UPLOADED" })
+    );
 }
 
 /// Row `POST /messages/:id/send`.

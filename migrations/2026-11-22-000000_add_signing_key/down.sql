@@ -1,0 +1,2 @@
+DROP TABLE unused_files;
+DROP TABLE signing_key;

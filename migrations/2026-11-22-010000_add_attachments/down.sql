@@ -1,0 +1,2 @@
+DROP TABLE attachments;
+DROP FUNCTION leave_unused_file();

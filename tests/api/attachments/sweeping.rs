@@ -1,0 +1,203 @@
+//! What nobody uses goes: late uploads, files on no message, bytes that belong to nothing.
+
+use bobbin::ids::AttachmentId;
+use bobbin::sweeper;
+use serde_json::json;
+
+use super::{names, post};
+use crate::support::files::File;
+use crate::support::server::Server;
+use crate::support::socket::eventually;
+use crate::support::talk::Talk;
+
+/// Makes time pass for a row.
+async fn age(attachment: &str, what: &str) {
+    let id: AttachmentId = attachment.parse().expect("an id");
+    let sql = Server::get().await.sql().await;
+    let statement = format!("UPDATE {what} WHERE id = $1::text::uuid");
+    let aged = sql.execute(&statement, &[&id.uuid().to_string()]).await;
+    assert_eq!(aged.expect("PostgreSQL does it"), 1);
+}
+
+async fn sweep() {
+    let app = &Server::get().await.app;
+    assert!(sweeper::sweep(app).await.is_ok());
+}
+
+const HOUR: &str = "attachments SET created_at = created_at - interval '61 minutes'";
+const DAY: &str = "attachments SET unattached_since = unattached_since - interval '25 hours'";
+
+#[tokio::test]
+async fn a_file_that_has_not_come_within_an_hour_is_cancelled() {
+    let talk = Talk::new().await;
+    let ada = &talk.ada;
+    let message = ada.say(&talk.thread, "Files").await;
+    let draft = talk.drafted(ada, json!({ "body": "Draft" })).await;
+    let on_it = ada
+        .awaited("late.txt", json!({ "messageId": message }))
+        .await;
+    let in_draft = ada
+        .awaited("draft.txt", json!({ "messageId": draft }))
+        .await;
+    let alone = ada.awaited("alone.txt", json!({})).await;
+    let fresh = ada.awaited("fresh.txt", json!({})).await;
+    let query = "subscription($id: ID!) { threadEvents(threadId: $id) { actor { id }
+        ... on MessageUpdated { message { attachments { file { name uploadStatus } } } } } }";
+    let mut events = talk.bob.follow(query, json!({ "id": talk.thread })).await;
+    for late in [&on_it, &in_draft, &alone] {
+        age(late, HOUR).await;
+    }
+    // Several servers at once tell it once.
+    tokio::join!(sweep(), sweep(), sweep());
+    for late in [&on_it, &in_draft, &alone] {
+        assert_eq!(
+            ada.attachment(late).await["file"]["uploadStatus"],
+            "CANCELLED"
+        );
+        assert_eq!(ada.complete(late, false).await.code(), "CONFLICT");
+    }
+    assert_eq!(
+        ada.attachment(&fresh).await["file"]["uploadStatus"],
+        "UPLOADING"
+    );
+    let told = events.event().await;
+    assert!(told["actor"].is_null());
+    let file = json!([{ "file": { "name": "late.txt", "uploadStatus": "CANCELLED" } }]);
+    assert_eq!(told["message"]["attachments"], file);
+    assert_eq!(events.heard_by_now().await, Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn a_file_that_is_on_no_message_for_a_day_goes() {
+    let talk = Talk::new().await;
+    let ada = &talk.ada;
+    let (never, taken_off) = (
+        ada.uploaded("never.txt").await,
+        ada.uploaded("off.txt").await,
+    );
+    let (kept, fresh) = (
+        ada.uploaded("kept.txt").await,
+        ada.uploaded("fresh.txt").await,
+    );
+    let files = json!({ "body": "Files", "attachmentIds": [taken_off, kept] });
+    let message = post(&talk, ada, files).await.text("/message/id");
+    ada.take_off(&taken_off).await.at("/message");
+    for unused in [&never, &taken_off] {
+        age(unused, DAY).await;
+    }
+    sweep().await;
+    for unused in [&never, &taken_off] {
+        assert!(ada.attachment(unused).await.is_null());
+        eventually("its bytes are gone", async || !ada.keeps(unused).await).await;
+    }
+    assert_eq!(names(ada, &message).await, ["kept.txt"]);
+    for used in [&kept, &fresh] {
+        assert!(ada.keeps(used).await);
+        assert_eq!(
+            ada.attachment(used).await["file"]["uploadStatus"],
+            "UPLOADED"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_for_good_takes_its_files_along() {
+    let talk = Talk::new().await;
+    let (ada, backend) = (&talk.ada, &talk.tenant.backend);
+    let (one, two) = (ada.uploaded("1.txt").await, ada.uploaded("2.txt").await);
+    let sent = post(&talk, ada, json!({ "attachmentIds": [one] })).await;
+    let url = sent.text("/message/attachments/0/file/url");
+    post(&talk, ada, json!({ "attachmentIds": [two] }))
+        .await
+        .at("/message");
+    let for_good = json!({ "messageId": sent.text("/message/id"), "permanently": true });
+    backend
+        .mutate("deleteMessage", for_good, "deletedMessageId")
+        .await
+        .at("");
+    assert_eq!(ada.fetch(&url).await.0, 404);
+    assert!(ada.attachment(&one).await.is_null());
+    sweep().await;
+    assert!(!ada.keeps(&one).await);
+    assert!(ada.keeps(&two).await);
+    // The same with all of the thread.
+    backend
+        .mutate(
+            "deleteThread",
+            json!({ "threadId": talk.thread }),
+            "deletedThreadId",
+        )
+        .await
+        .at("");
+    sweep().await;
+    assert!(!ada.keeps(&two).await);
+}
+
+#[tokio::test]
+async fn what_an_upload_leaves_behind_that_was_refused_goes() {
+    let talk = Talk::new().await;
+    let sql = Server::get().await.sql().await;
+    let app = &Server::get().await.app;
+    // The bytes have come by then, and nobody may put them there.
+    let message = talk.bob.say(&talk.thread, "His").await;
+    let mut behind = Vec::new();
+    let left = "SELECT id::text FROM unused_files";
+    for row in sql.query(left, &[]).await.expect("rows") {
+        behind.push(row.get::<_, String>(0));
+    }
+    let refused = talk
+        .ada
+        .upload(&File::text("x.txt"), json!({ "messageId": message }))
+        .await;
+    assert_eq!(refused.code(), "FORBIDDEN");
+    let mut new = Vec::new();
+    for row in sql.query(left, &[]).await.expect("rows") {
+        new.push(row.get::<_, String>(0));
+    }
+    new.retain(|id| !behind.contains(id));
+    assert!(!new.is_empty(), "something is left behind, and known to be");
+    for id in &new {
+        sql.execute(
+            "UPDATE unused_files SET remove_at = now() WHERE id = $1::text::uuid",
+            &[id],
+        )
+        .await
+        .expect("it is due");
+    }
+    sweep().await;
+    for id in new {
+        let id = id.parse().expect("an id");
+        assert!(app.storage().get(id, 0..1).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn what_the_storage_does_not_let_go_is_tried_again() {
+    let server = Server::get().await;
+    let sql = server.sql().await;
+    let id = uuid::Uuid::now_v7();
+    // A directory is no file that could be removed.
+    let stuck = server
+        .app
+        .settings
+        .data_dir
+        .join(format!("files/files/{id}/x"));
+    std::fs::create_dir_all(&stuck).expect("a directory");
+    let text = id.to_string();
+    let note = "INSERT INTO unused_files (id, remove_at) VALUES ($1::text::uuid, now() - interval '1 day')";
+    sql.execute(note, &[&text]).await.expect("it is noted");
+    sweep().await;
+    let later = "SELECT remove_at > now() FROM unused_files WHERE id = $1::text::uuid";
+    let row = sql
+        .query_one(later, &[&text])
+        .await
+        .expect("it is kept in mind");
+    assert!(row.get::<_, bool>(0), "and is not in the way of others");
+    std::fs::remove_dir(&stuck).expect("it is empty");
+    std::fs::remove_dir(stuck.parent().expect("its directory")).expect("it is empty");
+    let due = "UPDATE unused_files SET remove_at = now() WHERE id = $1::text::uuid";
+    sql.execute(due, &[&text]).await.expect("it is due");
+    sweep().await;
+    let rows = sql.query(later, &[&text]).await.expect("rows");
+    assert!(rows.is_empty(), "nothing there is as good as removed");
+}

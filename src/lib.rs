@@ -10,6 +10,8 @@ pub mod event;
 
 pub mod trusted;
 
+pub mod webhook;
+
 pub mod metrics;
 
 pub mod app;

@@ -57,4 +57,6 @@ pub mod deleted_thread;
 
 pub mod retention;
 
+pub mod delivery;
+
 pub mod api_key;

@@ -14,7 +14,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::app::App;
 use crate::auth::keys::Claims;
-use crate::db::api_key::{self, ApiKey};
+use crate::db::api_key;
 use crate::db::enums::Role;
 use crate::db::organization::{self, Membership};
 use crate::db::pool::Conn;
@@ -44,6 +44,16 @@ pub enum Who {
 }
 
 impl Viewer {
+    /// One who sees what an API key of an organization sees, or of the whole server: for what the
+    /// server does by itself.
+    pub fn backend(bound: Option<OrganizationId>) -> Self {
+        Self {
+            who: Who::Key,
+            bound,
+            memberships: Vec::new(),
+        }
+    }
+
     /// The person; a backend is none.
     pub fn user_id(&self) -> Option<UserId> {
         match self.who {
@@ -205,7 +215,7 @@ pub async fn viewer(app: &App, credential: &Credential) -> Result<Viewer> {
             let key = api_key::active(&mut conn, id)
                 .await?
                 .ok_or_else(|| refused("the API key was revoked"))?;
-            Ok(key_viewer(&key))
+            Ok(Viewer::backend(key.organization_id))
         }
         Credential::Token {
             user,
@@ -257,14 +267,6 @@ async fn verify_key(app: &App, text: &str) -> Result<Credential> {
             Ok(Credential::Key { id: key.id.into() })
         }
         _ => Err(refused("unknown or revoked API key")),
-    }
-}
-
-fn key_viewer(key: &ApiKey) -> Viewer {
-    Viewer {
-        who: Who::Key,
-        bound: key.organization_id,
-        memberships: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every setting: its flag, its environment variable, its default. Never reads anything else.
 
+pub mod delivery;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
+use crate::config::delivery::DeliverySettings;
 use crate::db::enums::Role;
 use crate::db::search_language::SearchLanguage;
 
@@ -273,6 +276,9 @@ pub struct Settings {
         global = true
     )]
     pub event_retention: Retention,
+    /// How deliveries to URLs are made.
+    #[command(flatten)]
+    pub delivery: DeliverySettings,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,

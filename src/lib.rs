@@ -30,6 +30,8 @@ pub mod graphql;
 
 pub mod fanout;
 
+pub mod delivery;
+
 pub mod http;
 
 pub mod postgres;

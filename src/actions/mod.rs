@@ -37,6 +37,8 @@ pub mod form;
 
 pub mod status;
 
+pub mod delivery;
+
 pub mod reaction;
 
 pub mod seen;

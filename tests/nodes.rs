@@ -11,6 +11,9 @@ mod cluster;
 #[path = "nodes/talking.rs"]
 mod talking;
 
+#[path = "nodes/delivering.rs"]
+mod delivering;
+
 #[path = "nodes/ending.rs"]
 mod ending;
 

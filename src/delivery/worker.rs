@@ -167,7 +167,7 @@ impl Desk {
             Ok(again) => again,
             // The claim ends by itself, and the delivery is tried again then.
             Err(error) => {
-                tracing::warn!(?error, "a delivery could not be made or not be stored");
+                tracing::warn!(?error, "what came of a delivery could not be stored");
                 None
             }
         }
@@ -184,7 +184,14 @@ impl Desk {
         };
         let at = app.clock.now();
         let began = Instant::now();
-        let outcome = self.call(&delivery).await?;
+        let outcome = self.call(&delivery).await.unwrap_or_else(|error| {
+            tracing::warn!(?error, id = %delivery.id, "a delivery could not be made");
+            Outcome::Failed {
+                status: None,
+                reason: "the server could not make the body".to_owned(),
+                wait: None,
+            }
+        });
         let now = app.clock.now();
         let attempt = schedule::attempt(&app.settings.delivery, &delivery, outcome, (at, now));
         note(&delivery, &attempt);

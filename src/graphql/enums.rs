@@ -71,7 +71,7 @@ pub enum MessageType {
 pub enum MessageStatus {
     /// Being written; only its sender sees it.
     Draft,
-    /// On its way to an outside channel.
+    /// On its way to the URL of an API inbox, or to be taken there by a backend after a retry.
     Sending,
     /// In the thread.
     Sent,
@@ -83,7 +83,7 @@ pub enum MessageStatus {
     ReturnReceipt,
     /// Seen.
     Seen,
-    /// An outside channel gave up on it.
+    /// It could not be delivered, or was reported so; `deliveryError` says why.
     Failed,
 }
 

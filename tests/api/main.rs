@@ -21,6 +21,8 @@ mod cord;
 
 mod database;
 
+mod delivery;
+
 mod documents;
 
 mod ephemeral;

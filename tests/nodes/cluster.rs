@@ -48,8 +48,7 @@ impl Cluster {
 
     /// Ends a node without a word.
     pub async fn kill(&mut self, number: usize) {
-        let process = &mut self.nodes[number].process;
-        process.kill().await.expect("the process is ours");
+        self.nodes[number].kill().await;
     }
 
     /// Tells a node to end; answers what it ended with.
@@ -143,6 +142,11 @@ impl Node {
         let _ = std::fs::remove_dir_all(directory);
         assert!(!ended.status.success());
         String::from_utf8(ended.stderr).expect("a text")
+    }
+
+    /// Ends it without a word.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("the process is ours");
     }
 
     /// Tells it to end.

@@ -92,7 +92,7 @@ async fn every_message_comes_under_one_id_and_in_order_whoever_is_killed() {
         .await
         .expect("it is set");
 
-    let mut nodes = vec![server(&database).await, server(&database).await];
+    let mut nodes = [server(&database).await, server(&database).await];
     let (mut writers, mut threads) = (JoinSet::new(), Vec::new());
     for _ in 0..THREADS {
         let thread = ada.open_thread(json!({ "inboxId": inbox })).await;

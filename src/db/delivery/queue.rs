@@ -3,14 +3,13 @@
 //! when it has ended. When it ends is by the database's clock, which is one for all servers.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::now;
+use diesel::dsl::{now, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Double, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::db::delivery::Delivery;
-use crate::db::enums::DeliveryStatus;
 use crate::db::pool::Conn;
 use crate::db::schema::{deliveries, delivery_queues};
 use crate::error::Result;
@@ -121,10 +120,12 @@ pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
 
 /// The delivery whose turn it is in a queue.
 pub async fn first(conn: &mut Conn, claim: &Claim) -> Result<Option<Delivery>> {
+    // In the words of the index: of a parameter it would not be known that it is this one.
+    let pending = sql::<Bool>("deliveries.status = 'PENDING'");
     Ok(deliveries::table
         .filter(deliveries::target_id.eq(claim.target_id))
         .filter(deliveries::thread_id.eq(claim.thread_id))
-        .filter(deliveries::status.eq(DeliveryStatus::Pending))
+        .filter(pending)
         .order(deliveries::place)
         .select(Delivery::as_select())
         .first(conn)
@@ -184,6 +185,7 @@ pub async fn hasten(conn: &mut Conn, target: Uuid, thread: Option<ThreadId>) -> 
     let mut waiting = diesel::update(delivery_queues::table)
         .filter(delivery_queues::target_id.eq(target))
         .filter(delivery_queues::lease.is_null())
+        .filter(delivery_queues::next_at.gt(now))
         .set(delivery_queues::next_at.eq(now))
         .into_boxed();
     if let Some(thread) = thread {

@@ -41,7 +41,7 @@ impl Server {
     /// The server; the first test to ask starts it.
     pub async fn get() -> &'static Self {
         static SERVER: OnceCell<Server> = OnceCell::const_new();
-        SERVER.get_or_init(|| lasting(start())).await
+        SERVER.get_or_init(|| lasting(start)).await
     }
 
     /// A server that delivers to this machine, and gives up soon, on a database of its own.
@@ -85,7 +85,7 @@ impl Server {
         let url = format!("{cluster}/{database}");
         let fixed = ["bobbin", "--mode", "development", "--jwt-secret", SECRET];
         let settings = Settings::parse_from([&fixed[..], &arguments].concat());
-        lasting(async move { serve(settings, &url, 12, None).await }).await
+        lasting(async move || serve(settings, &url, 12, None).await).await
     }
 
     /// Another server with other settings on the same database; ends with the test.
@@ -155,12 +155,12 @@ pub fn now() -> f64 {
 }
 
 /// A server on a runtime of its own, which lives as long as the process.
-async fn lasting(start: impl Future<Output = Server> + Send + 'static) -> Server {
+async fn lasting(start: impl AsyncFnOnce() -> Server + Send + 'static) -> Server {
     let (give, take) = tokio::sync::oneshot::channel();
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let server = start.await;
+            let server = start().await;
             let ended = server.app.shutdown.clone();
             let _ = give.send(server);
             ended.cancelled().await;

@@ -21,6 +21,12 @@ pub mod user;
 
 pub mod inbox;
 
+pub mod webhook;
+
+pub mod webhook_log;
+
+pub mod delivery_list;
+
 pub mod thread;
 
 pub mod thread_list;

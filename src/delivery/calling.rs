@@ -77,6 +77,11 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// There was nothing to send any more, and nobody misses it.
+    Gone {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Caller {

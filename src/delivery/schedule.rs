@@ -39,6 +39,12 @@ pub fn attempt(
             error: Some(reason),
             ..ended
         },
+        Outcome::Gone { reason } => Attempt {
+            status: DeliveryStatus::Delivered,
+            tried: false,
+            error: Some(reason),
+            ..ended
+        },
         Outcome::Failed {
             status,
             reason,

@@ -206,10 +206,7 @@ impl Desk {
         let prepared = timeout(MAKING, self.prepare(delivery)).await;
         let (target, body) = match prepared.map_err(Error::internal)?? {
             Ok(prepared) => prepared,
-            Err(reason) => {
-                let reason = reason.to_owned();
-                return Ok(Outcome::Refused { reason });
-            }
+            Err(outcome) => return Ok(outcome),
         };
         let call = Call {
             url: &target.url,
@@ -222,17 +219,24 @@ impl Desk {
     }
 
     /// Where a delivery goes, and what is said there; or why nothing is.
-    async fn prepare(&self, delivery: &Delivery) -> Result<Result<(Target, String), &'static str>> {
+    async fn prepare(&self, delivery: &Delivery) -> Result<Result<(Target, String), Outcome>> {
+        let refused = |reason: &str| Outcome::Refused {
+            reason: reason.to_owned(),
+        };
         let mut conn = self.app.conn().await?;
         let target = target::of(&mut conn, delivery).await?;
         drop(conn);
         let target = match target {
             Ok(target) => target,
-            Err(reason) => return Ok(Err(reason)),
+            Err(reason) => return Ok(Err(refused(reason))),
         };
         Ok(match self.renderer.render(delivery).await? {
             Rendered::Body(body) => Ok((target, body)),
-            Rendered::Gone(reason) => Err(reason),
+            // A webhook is told of the deletion by an event of its own.
+            Rendered::Gone(reason) if delivery.webhook_id.is_some() => Err(Outcome::Gone {
+                reason: reason.to_owned(),
+            }),
+            Rendered::Gone(reason) => Err(refused(reason)),
         })
     }
 }

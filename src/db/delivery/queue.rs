@@ -80,7 +80,8 @@ pub(in crate::db) async fn open(conn: &mut Conn, queues: &mut [NewQueue]) -> Res
     Ok(())
 }
 
-/// Claims queues that are due, those first that have been so for longest; never waits.
+/// Claims queues that are due, those first that have been so for longest; never waits. Those of a
+/// webhook that is not enabled wait until it is.
 pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
     // From target to target by the index: however much one has that is due, the others are found.
     let (busy, running): (Vec<Uuid>, Vec<i64>) = room.busy.iter().copied().unzip();
@@ -102,7 +103,9 @@ pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
              ), 0))
              FOR UPDATE SKIP LOCKED
            ) AS picked
-           WHERE t.id IS NOT NULL ORDER BY picked.next_at LIMIT $1
+           WHERE t.id IS NOT NULL
+             AND NOT EXISTS (SELECT FROM webhooks w WHERE w.id = t.id AND NOT w.enabled)
+           ORDER BY picked.next_at LIMIT $1
          )
          UPDATE delivery_queues q
          SET lease = gen_random_uuid(), next_at = now() + make_interval(secs => $5)

@@ -39,15 +39,14 @@ pub async fn of(conn: &mut Conn, delivery: &Delivery) -> Result<Result<Target, &
             None => Err("the inbox is gone"),
         });
     }
-    let found: Option<(bool, String, String)> = webhooks::table
+    let found: Option<(String, String)> = webhooks::table
         .filter(webhooks::id.nullable().eq(delivery.webhook_id))
-        .select((webhooks::enabled, webhooks::url, webhooks::secret))
+        .select((webhooks::url, webhooks::secret))
         .first(conn)
         .await
         .optional()?;
     Ok(match found {
-        Some((true, url, secret)) => with(url, Some(&secret)),
-        Some((false, ..)) => Err("the webhook is not enabled any more"),
+        Some((url, secret)) => with(url, Some(&secret)),
         None => Err("the webhook is gone"),
     })
 }

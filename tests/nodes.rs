@@ -27,6 +27,9 @@ mod pausing;
 #[path = "nodes/retention.rs"]
 mod retention;
 
+#[path = "nodes/telling.rs"]
+mod telling;
+
 #[path = "nodes/tls.rs"]
 mod tls;
 

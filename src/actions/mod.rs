@@ -45,6 +45,8 @@ pub mod seen;
 
 pub mod inbox;
 
+pub mod webhook;
+
 pub mod inbox_state;
 
 pub mod typing;

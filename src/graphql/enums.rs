@@ -107,6 +107,47 @@ pub enum InboxChannel {
     Api,
 }
 
+/// What a webhook is told of, and what a delivery tells. In what is sent, its `type` is the same in
+/// small letters with a dot: `message.created`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::WebhookEvent")]
+pub enum WebhookEvent {
+    /// A message was sent.
+    MessageCreated,
+    /// A message was edited, reacted to, answered, deleted or restored, or its status moved.
+    MessageUpdated,
+    /// Text was appended to a message.
+    MessageAppended,
+    /// A message was deleted for good.
+    MessageRemoved,
+    /// A thread was opened.
+    ThreadCreated,
+    /// Something about a thread changed.
+    ThreadUpdated,
+    /// A thread was deleted for good, or moved to another organization.
+    ThreadDeleted,
+    /// Somebody joined.
+    ParticipantAdded,
+    /// Somebody left or was removed.
+    ParticipantRemoved,
+    /// Somebody has seen a thread up to a message; of many moves within a moment the latest.
+    ThreadSeen,
+    /// A thread has come to a device of somebody, up to a message; of many the latest.
+    ThreadDelivered,
+}
+
+/// How far a delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::DeliveryStatus")]
+pub enum DeliveryStatus {
+    /// To be sent, or to be sent again.
+    Pending,
+    /// Taken with a 2xx answer, or what it was to tell of is gone.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
 /// Whether a new message is sent at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum NewMessageStatus {

@@ -4,12 +4,15 @@ use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Objec
 
 use crate::actions;
 use crate::actions::inbox::UpsertInbox;
-use crate::db::access::find;
+use crate::db::access::{find, manage};
+use crate::db::delivery_list::Target;
 use crate::db::enums::Role;
 use crate::db::inbox as db;
+use crate::db::page::PageArgs;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
-use crate::graphql::enums::InboxChannel;
+use crate::graphql::delivery::{self, DeliveryConnection};
+use crate::graphql::enums::{DeliveryStatus, InboxChannel};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::scalars::DateTime;
 use crate::ids::{InboxId, Ref};
@@ -61,6 +64,34 @@ impl Inbox {
         let admin = viewer.role_in(self.0.organization_id) == Some(Role::Admin);
         let url = self.0.webhook_url.as_deref();
         Ok(url.filter(|_| admin || viewer.is_key()))
+    }
+
+    /// What was sent to its webhook, is being sent or is to be sent, the newest first. FORBIDDEN
+    /// unless the viewer is an admin or an API key.
+    async fn deliveries(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that have come so far.")] status: Option<DeliveryStatus>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+    ) -> Result<DeliveryConnection> {
+        let viewer = ctx.viewer()?;
+        manage::prove(&viewer, self.0.organization_id)?;
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
+        delivery::page(ctx, Target::Inbox(self.0.id), status, &args).await
     }
 
     /// When it came to be.

@@ -52,6 +52,12 @@ pub mod inbox;
 
 pub mod inbox_state;
 
+pub mod webhook;
+
+pub mod delivery;
+
+pub mod delivery_loaders;
+
 pub mod search;
 
 pub mod reaction;
@@ -72,6 +78,7 @@ pub struct Query(
     thread_list::ThreadQuery,
     message_list::MessageQuery,
     inbox::InboxQuery,
+    webhook::WebhookQuery,
     search::SearchQuery,
 );
 
@@ -84,6 +91,8 @@ pub struct Mutation(
     message_mutations::MessageMutation,
     message_progress::MessageProgressMutation,
     inbox::InboxMutation,
+    webhook::WebhookMutation,
+    delivery::DeliveryMutation,
     reaction::ReactionMutation,
     organization::OrganizationMutation,
     user::UserMutation,

@@ -79,5 +79,7 @@ mod ulule;
 
 mod ways;
 
+mod webhooks;
+
 mod sse;
 mod websocket;

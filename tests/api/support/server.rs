@@ -75,7 +75,7 @@ impl Server {
 
     /// A server with such deliveries on an empty database. Beside others it would deliver what is
     /// theirs, and they what is its own.
-    async fn with_deliveries(arguments: Vec<&'static str>) -> Self {
+    pub async fn with_deliveries(arguments: Vec<&'static str>) -> Self {
         let first = Self::get().await;
         let database = super::unique("deliveries").replace('-', "_");
         let create = format!("CREATE DATABASE {database}");

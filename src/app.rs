@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +40,8 @@ pub struct App {
     pub bus: Arc<Bus>,
     /// What reads the log for all who follow everything that they see.
     pub tail: Arc<Tail>,
+    /// Wakes who delivers to webhooks: something may be due.
+    pub deliveries: Notify,
     /// What verifies tokens.
     pub keys: Keys,
     /// What the server counts of itself.
@@ -75,6 +78,7 @@ impl App {
             pool,
             bus: Arc::new(bus),
             tail: Arc::default(),
+            deliveries: Notify::new(),
             keys,
             metrics: Metrics::default(),
             clock: Clock,

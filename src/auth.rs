@@ -14,7 +14,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::app::App;
 use crate::auth::keys::Claims;
-use crate::db::api_key::{self, ApiKey};
+use crate::db::api_key;
 use crate::db::enums::Role;
 use crate::db::organization::{self, Membership};
 use crate::db::pool::Conn;
@@ -44,11 +44,12 @@ pub enum Who {
 }
 
 impl Viewer {
-    /// The server itself, which does what is due by itself: as a backend that reaches everything.
-    pub fn server() -> Self {
+    /// One who sees what an API key of an organization sees, or of the whole server: for what the
+    /// server does by itself.
+    pub fn backend(bound: Option<OrganizationId>) -> Self {
         Self {
             who: Who::Key,
-            bound: None,
+            bound,
             memberships: Vec::new(),
         }
     }
@@ -214,7 +215,7 @@ pub async fn viewer(app: &App, credential: &Credential) -> Result<Viewer> {
             let key = api_key::active(&mut conn, id)
                 .await?
                 .ok_or_else(|| refused("the API key was revoked"))?;
-            Ok(key_viewer(&key))
+            Ok(Viewer::backend(key.organization_id))
         }
         Credential::Token {
             user,
@@ -266,14 +267,6 @@ async fn verify_key(app: &App, text: &str) -> Result<Credential> {
             Ok(Credential::Key { id: key.id.into() })
         }
         _ => Err(refused("unknown or revoked API key")),
-    }
-}
-
-fn key_viewer(key: &ApiKey) -> Viewer {
-    Viewer {
-        who: Who::Key,
-        bound: key.organization_id,
-        memberships: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every setting: its flag, its environment variable, its default. Never reads anything else.
 
+pub mod delivery;
 pub mod files;
 pub mod translate;
 
@@ -13,6 +14,7 @@ use chrono::TimeDelta;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use self::translate::Translate;
+use crate::config::delivery::DeliverySettings;
 use crate::config::files::FileSettings;
 use crate::db::enums::Role;
 use crate::db::search_language::SearchLanguage;
@@ -284,6 +286,9 @@ pub struct Settings {
     /// The settings of files.
     #[command(flatten)]
     pub files: FileSettings,
+    /// How deliveries to URLs are made.
+    #[command(flatten)]
+    pub delivery: DeliverySettings,
     /// Let clients read the schema.
     #[arg(long, env = "BOBBIN_INTROSPECTION", default_value = "true", action = ArgAction::Set, global = true)]
     pub introspection: bool,

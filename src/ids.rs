@@ -36,7 +36,7 @@ impl<T: FromStr> Ref<T> {
 
 /// Whether a text reads as a TypeID of one of our types, which an externalId must not.
 pub fn looks_like_ours(text: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["org", "usr", "thr", "msg", "att", "inb"];
+    const PREFIXES: [&str; 8] = ["org", "usr", "thr", "msg", "att", "inb", "whk", "dlv"];
     text.parse::<TypeSafeId<DynamicType>>()
         .is_ok_and(|id| PREFIXES.contains(&id.type_prefix()))
 }
@@ -147,6 +147,16 @@ typed_id!(
     /// An inbox, `inb_...`.
     InboxId,
     "inb"
+);
+typed_id!(
+    /// A webhook, `whk_...`.
+    WebhookId,
+    "whk"
+);
+typed_id!(
+    /// A delivery, `dlv_...`.
+    DeliveryId,
+    "dlv"
 );
 
 typed_id!(

@@ -10,6 +10,8 @@ pub mod event;
 
 pub mod trusted;
 
+pub mod webhook;
+
 pub mod metrics;
 
 pub mod translation;
@@ -31,6 +33,8 @@ pub mod live;
 pub mod graphql;
 
 pub mod fanout;
+
+pub mod delivery;
 
 pub mod http;
 

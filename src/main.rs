@@ -15,7 +15,7 @@ use bobbin::error::Error;
 use bobbin::postgres::{self, Postgres};
 use bobbin::translation::Translator;
 use bobbin::trusted::Trusted;
-use bobbin::{demo, graphql, http, live, secret, sweeper};
+use bobbin::{delivery, demo, graphql, http, live, secret, sweeper};
 use chrono::TimeDelta;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -167,12 +167,16 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let retention = tokio::spawn(live::retention::run(Arc::clone(&app)));
     let ephemeral = tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));
+    let deliveries = tokio::spawn(delivery::run(Arc::clone(&app)));
     let ending = tokio::spawn(end_on_signal(Arc::clone(&app)));
     let served = tokio::select! {
         served = http::run(Arc::clone(&app), listener) => served.map_err(|error| error.to_string()),
         () = database.failed() => Err("the private PostgreSQL has died".to_owned()),
     };
     app.shutdown.cancel();
+    if deliveries.await.is_err() {
+        tracing::error!("the task that delivers has failed");
+    }
     ending.abort();
     // Not before the last write has been told.
     if let Some(nats) = nats {

@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::db::enums::DeliveryStatus;
+
 /// The codes of errors that are counted by themselves; any other one counts as `OTHER`.
 const CODES: [&str; 24] = [
     "API_INBOX_REQUIRED",
@@ -89,6 +91,7 @@ pub struct Metrics {
     errors: HashMap<&'static str, Counter>,
     documents_parsed: Counter,
     translations: [Counter; 5],
+    calls: Calls,
     connections: Connections,
 }
 
@@ -147,6 +150,7 @@ impl Default for Metrics {
             "Translations that were wanted: found in the cache, made by the provider, or not made since it failed, refused or was left alone after failures",
         );
         let operations = operations(&mut to);
+        let calls = Calls::new(&mut to);
         let connections = Connections::new(&mut to);
         Self {
             sockets: gauge(&mut to, "sockets", "Open WebSockets"),
@@ -196,6 +200,7 @@ impl Default for Metrics {
             // In the order of `Translating`.
             translations: ["cached", "made", "failed", "refused", "resting"]
                 .map(|outcome| labelled(&translations, "outcome", outcome)),
+            calls,
             connections,
             registry: to,
         }
@@ -281,6 +286,17 @@ impl Metrics {
         }
     }
 
+    /// Something was delivered to a URL, or was to be, and took so long; what became of it.
+    pub fn called(&self, became: DeliveryStatus, took: Duration) {
+        let counter = match became {
+            DeliveryStatus::Delivered => &self.calls.delivered,
+            DeliveryStatus::Pending => &self.calls.retried,
+            DeliveryStatus::Failed => &self.calls.failed,
+        };
+        counter.inc();
+        self.calls.duration.observe(took.as_secs_f64());
+    }
+
     /// A document was parsed.
     pub fn parsed(&self) {
         self.documents_parsed.inc();
@@ -297,6 +313,35 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry).expect("a String takes every write");
         text
+    }
+}
+
+/// What became of deliveries to URLs.
+struct Calls {
+    delivered: Counter,
+    retried: Counter,
+    failed: Counter,
+    duration: Histogram,
+}
+
+impl Calls {
+    fn new(to: &mut Registry) -> Self {
+        let outcomes = family(
+            to,
+            "webhook_attempts",
+            "Attempts at deliveries to URLs: delivered, to be tried again, or given up",
+        );
+        Self {
+            delivered: labelled(&outcomes, "outcome", "delivered"),
+            retried: labelled(&outcomes, "outcome", "retried"),
+            failed: labelled(&outcomes, "outcome", "failed"),
+            duration: seconds(
+                to,
+                "webhook_duration",
+                "Time of an attempt at a delivery to a URL, from the claim to the answer",
+                0.001,
+            ),
+        }
     }
 }
 

@@ -11,6 +11,9 @@ mod cluster;
 #[path = "nodes/talking.rs"]
 mod talking;
 
+#[path = "nodes/delivering.rs"]
+mod delivering;
+
 #[path = "nodes/ending.rs"]
 mod ending;
 
@@ -23,6 +26,9 @@ mod pausing;
 
 #[path = "nodes/retention.rs"]
 mod retention;
+
+#[path = "nodes/telling.rs"]
+mod telling;
 
 #[path = "nodes/tls.rs"]
 mod tls;

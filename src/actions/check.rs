@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
+use crate::config::Settings;
 use crate::content::rules;
 use crate::error::Faults;
 use crate::ids;
+use crate::webhook::secret::WebhookSecret;
 
 /// Most characters of a message's body or HTML.
 pub const MAX_BODY: usize = 150_000;
@@ -55,6 +57,27 @@ pub fn short(faults: &mut Faults, path: &str, value: Option<&str>) {
 /// An address that a reader's browser may open.
 pub fn url(faults: &mut Faults, path: &str, text: Option<&str>) {
     add(faults, path, text.and_then(rules::url));
+}
+
+/// An address that this server is to call.
+pub fn webhook_url(faults: &mut Faults, path: &str, text: &str, settings: &Settings) {
+    let judged = || settings.delivery.networks.url(text).err();
+    add(faults, path, rules::url(text).or_else(judged));
+}
+
+/// A secret that a backend chose for what is sent to it; none: none was given, or no such one.
+pub fn webhook_secret(
+    faults: &mut Faults,
+    path: &str,
+    text: Option<&str>,
+) -> Option<WebhookSecret> {
+    match WebhookSecret::parse(text?) {
+        Ok(secret) => Some(secret),
+        Err(fault) => {
+            faults.add(path, fault);
+            None
+        }
+    }
 }
 
 /// An e-mail address, as far as its shape tells.

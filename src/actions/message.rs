@@ -9,12 +9,14 @@ use diesel_async::AsyncConnection;
 
 use crate::actions::attaching::check_uploaded;
 use crate::actions::change::{Change, audience};
+use crate::actions::delivery;
 use crate::actions::posting::{self, NewMessage, Sending, before_sending};
 use crate::actions::thread::{self, OpenThread};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::{MessageAccess, find};
 use crate::db::attachment;
+use crate::db::enums::MessageStatus;
 use crate::db::events;
 use crate::db::message::{self, Message};
 use crate::db::organization;
@@ -60,6 +62,7 @@ pub async fn create(
         })
         .await?;
     app.bus.publish(told.events());
+    delivery::wake(app, &message);
     thread.message(message)
 }
 
@@ -102,6 +105,12 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
             };
             before_sending(conn, &mut change, &sending).await?;
             message.set_sent(change.next_seq(), change.sending_time());
+            let kind = (message.type_, message.direction, message.private);
+            let inbox = delivery::inbox_for(conn, &change.thread, kind).await?;
+            if let Some(inbox) = &inbox {
+                message.status = MessageStatus::Sending;
+                delivery::enqueue(conn, &change, inbox, &message).await?;
+            }
             message::save(conn, &message).await?;
             change.count_sent(&message);
             change.tell_sent(&message, files);
@@ -110,6 +119,7 @@ pub async fn send(app: &Arc<App>, viewer: &Viewer, name: &Ref<MessageId>) -> Res
         })
         .await?;
     app.bus.publish(told.events());
+    delivery::wake(app, &message);
     thread.message(message)
 }
 

@@ -43,6 +43,8 @@ pub mod form;
 
 pub mod status;
 
+pub mod delivery;
+
 pub mod reaction;
 
 pub mod translation;
@@ -50,6 +52,8 @@ pub mod translation;
 pub mod seen;
 
 pub mod inbox;
+
+pub mod webhook;
 
 pub mod inbox_state;
 

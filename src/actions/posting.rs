@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::actions::change::Change;
 use crate::actions::named::{self, Named};
 use crate::actions::{
-    attaching, check, direction, mention, participant, reaction, thread, thread_update,
+    attaching, check, delivery, direction, mention, participant, reaction, thread, thread_update,
 };
 use crate::auth::Viewer;
 use crate::content::{self, attributes, structure};
-use crate::db::enums::{ContentType, Direction, MessageType};
+use crate::db::enums::{ContentType, Direction, MessageStatus, MessageType};
 use crate::db::message::{self, Message, NewMessage as Row};
 use crate::db::participant as participants;
 use crate::db::pool::Conn;
@@ -82,6 +82,13 @@ pub struct MessageValues {
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
+impl MessageValues {
+    /// Whether it was sent, or deleted, elsewhere and before.
+    fn is_import(&self) -> bool {
+        self.sent_at.is_some() || self.deleted_at.is_some()
+    }
+}
+
 /// Makes a message within a change, or finds the one that the same call made before. `faults`:
 /// what is wrong with the input already, to be told with what it names wrongly.
 pub async fn post(
@@ -134,13 +141,22 @@ pub async fn post(
         };
         before_sending(conn, change, &sending).await?;
     }
-    let row = Row {
+    let mut row = Row {
         sender_id: sender,
         direction,
         input_hash,
         reply_to_id: reply_to,
         ..row(change, input)
     };
+    // What is imported was delivered by whoever exports it.
+    let sends = !input.values.draft && !input.values.is_import();
+    let inbox = match sends.then_some((row.type_, row.direction, row.private)) {
+        Some(kind) => delivery::inbox_for(conn, &change.thread, kind).await?,
+        None => None,
+    };
+    if inbox.is_some() {
+        row.status = MessageStatus::Sending;
+    }
     let message = message::insert(conn, &row).await.map_err(|cause| {
         if broke_unique(&cause, "messages_organization_id_external_id_key") {
             taken()
@@ -153,6 +169,9 @@ pub async fn post(
         return Ok(message);
     }
     attaching::check_uploaded(&files)?;
+    if let Some(inbox) = &inbox {
+        delivery::enqueue(conn, change, inbox, &message).await?;
+    }
     change.count_sent(&message);
     if input.reactions.is_empty() {
         change.tell_sent(&message, files);

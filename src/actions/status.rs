@@ -5,13 +5,13 @@ use std::sync::Arc;
 use diesel_async::AsyncConnection;
 
 use crate::actions::change::Change;
-use crate::actions::check;
 use crate::actions::message::lock;
+use crate::actions::{check, delivery};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::db::access::MessageAccess;
 use crate::db::enums::{Channel, MessageStatus};
-use crate::db::inbox;
+use crate::db::inbox::{self, Inbox};
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
 use crate::error::{Error, Faults, Result};
@@ -35,8 +35,8 @@ pub async fn update(
         faults.add("status", "is not one that a sent message comes to");
     }
     faults.finish()?;
-    change(app, viewer, name, |message, api_inbox| {
-        if !api_inbox {
+    change(app, viewer, name, |message, inbox| {
+        if inbox.is_none() {
             return Err(Error::ApiInboxRequired);
         }
         if message.is_draft() {
@@ -53,14 +53,15 @@ pub async fn update(
     .await
 }
 
-/// Sends a FAILED message of an API inbox on its way once more; any other one stays as it is.
+/// Sends a FAILED message of an API inbox on its way once more; any other one stays as it is. It
+/// is delivered again if the inbox has a URL, else it is for a backend to take.
 pub async fn retry(
     app: &Arc<App>,
     viewer: &Viewer,
     name: &Ref<MessageId>,
 ) -> Result<MessageAccess> {
-    change(app, viewer, name, |message, api_inbox| {
-        if api_inbox && message.status == MessageStatus::Failed {
+    change(app, viewer, name, |message, inbox| {
+        if inbox.is_some() && message.status == MessageStatus::Failed {
             message.status = MessageStatus::Sending;
             message.delivery_error = None;
         }
@@ -73,7 +74,7 @@ async fn change(
     app: &Arc<App>,
     viewer: &Viewer,
     name: &Ref<MessageId>,
-    apply: impl Fn(&mut Message, bool) -> Result<()> + Sync,
+    apply: impl Fn(&mut Message, Option<&Inbox>) -> Result<()> + Sync,
 ) -> Result<MessageAccess> {
     let now = app.clock.now();
     let mut conn = app.conn().await?;
@@ -85,11 +86,14 @@ async fn change(
                     "only agents, admins and API keys say how far a message has come".to_owned(),
                 ));
             }
-            let api_inbox = has_api_inbox(conn, &change).await?;
+            let inbox = api_inbox(conn, &change).await?;
             let (mut message, _) = access.into_parts();
             let before = message.clone();
-            apply(&mut message, api_inbox)?;
+            apply(&mut message, inbox.as_ref())?;
             if message != before {
+                if let (MessageStatus::Sending, Some(inbox)) = (message.status, &inbox) {
+                    delivery::enqueue_again(conn, &change, inbox, &message).await?;
+                }
                 message::save(conn, &message).await?;
                 change.tell_message(&message, Fact::MessageUpdated);
             }
@@ -98,13 +102,14 @@ async fn change(
         })
         .await?;
     app.bus.publish(told.events());
+    delivery::wake(app, &message);
     thread.message(message)
 }
 
-async fn has_api_inbox(conn: &mut Conn, change: &Change) -> Result<bool> {
+async fn api_inbox(conn: &mut Conn, change: &Change) -> Result<Option<Inbox>> {
     let inbox = match change.thread.inbox_id {
         Some(id) => inbox::by_ids(conn, &[id]).await?.pop(),
         None => None,
     };
-    Ok(inbox.is_some_and(|inbox| inbox.channel == Channel::Api))
+    Ok(inbox.filter(|inbox| inbox.channel == Channel::Api))
 }

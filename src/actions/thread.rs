@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::actions::change::Change;
 use crate::actions::posting::{self, NewMessage};
-use crate::actions::{check, named, participant};
+use crate::actions::{check, delivery, named, participant};
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::content::rules;
@@ -104,6 +104,9 @@ pub async fn create(
         })
         .await?;
     app.bus.publish(told.events());
+    if let Some(message) = &message {
+        delivery::wake(app, message);
+    }
     let message = message.map(|message| thread.message(message)).transpose()?;
     Ok((thread, message))
 }

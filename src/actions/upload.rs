@@ -65,7 +65,7 @@ pub async fn complete(
 
 /// Gives an awaited file up that has not come in time.
 pub async fn give_up(app: &Arc<App>, id: AttachmentId) -> Result<()> {
-    match settle(app, &Viewer::server(), id, &Outcome::Cancelled).await {
+    match settle(app, &Viewer::backend(None), id, &Outcome::Cancelled).await {
         // It went with its message, or its sender put it elsewhere.
         Err(Error::NotFound(_)) | Ok(_) => Ok(()),
         Err(error) => Err(error),

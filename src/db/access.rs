@@ -11,6 +11,8 @@ pub mod facts;
 
 pub mod ways;
 
+pub mod manage;
+
 use std::sync::Arc;
 
 use diesel::dsl::{AsExprOf, AsSelect, exists, not, sql};

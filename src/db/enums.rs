@@ -244,6 +244,78 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// What a webhook may be told of.
+    WebhookEvent {
+        /// A message was sent.
+        MessageCreated = "MESSAGE_CREATED",
+        /// A message changed.
+        MessageUpdated = "MESSAGE_UPDATED",
+        /// Text was appended to a message.
+        MessageAppended = "MESSAGE_APPENDED",
+        /// A message was deleted for good.
+        MessageRemoved = "MESSAGE_REMOVED",
+        /// A thread was opened.
+        ThreadCreated = "THREAD_CREATED",
+        /// Something about a thread changed.
+        ThreadUpdated = "THREAD_UPDATED",
+        /// A thread was deleted for good.
+        ThreadDeleted = "THREAD_DELETED",
+        /// Somebody joined.
+        ParticipantAdded = "PARTICIPANT_ADDED",
+        /// Somebody left or was removed.
+        ParticipantRemoved = "PARTICIPANT_REMOVED",
+        /// Somebody has seen a thread, up to a message.
+        ThreadSeen = "THREAD_SEEN",
+        /// A thread has come to a device of somebody, up to a message.
+        ThreadDelivered = "THREAD_DELIVERED",
+    }
+);
+
+impl WebhookEvent {
+    /// Its name in what is delivered, such as `message.created`.
+    pub fn type_name(self) -> String {
+        self.as_str().to_ascii_lowercase().replace('_', ".")
+    }
+}
+
+impl From<EventKind> for WebhookEvent {
+    fn from(kind: EventKind) -> Self {
+        match kind {
+            EventKind::MessageCreated => Self::MessageCreated,
+            EventKind::MessageUpdated => Self::MessageUpdated,
+            EventKind::MessageAppended => Self::MessageAppended,
+            EventKind::MessageRemoved => Self::MessageRemoved,
+            EventKind::ThreadCreated => Self::ThreadCreated,
+            EventKind::ThreadUpdated => Self::ThreadUpdated,
+            EventKind::ThreadDeleted => Self::ThreadDeleted,
+            EventKind::ParticipantAdded => Self::ParticipantAdded,
+            EventKind::ParticipantRemoved => Self::ParticipantRemoved,
+        }
+    }
+}
+
+impl From<Mark> for WebhookEvent {
+    fn from(mark: Mark) -> Self {
+        match mark {
+            Mark::Seen => Self::ThreadSeen,
+            Mark::Delivered => Self::ThreadDelivered,
+        }
+    }
+}
+
+text_enum!(
+    /// What has become of a delivery.
+    DeliveryStatus {
+        /// It is to be tried, or tried again.
+        Pending = "PENDING",
+        /// It was taken.
+        Delivered = "DELIVERED",
+        /// It was given up.
+        Failed = "FAILED",
+    }
+);
+
 #[cfg(test)]
 mod tests {
     use super::MessageStatus::{self, Delivered, Draft, Failed, Seen, Sending, Sent};

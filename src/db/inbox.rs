@@ -10,6 +10,7 @@ use crate::db::pool::Conn;
 use crate::db::schema::inboxes;
 use crate::error::Result;
 use crate::ids::{InboxId, OrganizationId, Ref};
+use crate::webhook::secret::WebhookSecret;
 
 /// A channel by which contacts write.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
@@ -42,8 +43,15 @@ pub struct InboxValues {
     pub channel: Channel,
     /// Where outgoing messages go; absent: as it is; an inner none: nowhere.
     pub webhook_url: Option<Option<String>>,
-    /// What signs them; absent: as it is.
-    pub webhook_secret: Option<Option<String>>,
+    /// What signs them; absent: as it is, none: a new one.
+    pub webhook_secret: Option<Option<WebhookSecret>>,
+}
+
+impl InboxValues {
+    fn secret(&self) -> Option<Option<&str>> {
+        let given = self.webhook_secret.as_ref();
+        given.map(|secret| secret.as_ref().map(WebhookSecret::reveal))
+    }
 }
 
 #[derive(AsChangeset)]
@@ -55,18 +63,18 @@ struct Changed<'a> {
     webhook_secret: Option<Option<&'a str>>,
 }
 
-/// Makes an inbox, or changes the one with that externalId.
+/// Makes an inbox, or changes the one with that externalId; answers whether it has a secret.
 pub async fn upsert(
     conn: &mut Conn,
     organization: &OrganizationAccess,
     values: &InboxValues,
     now: DateTime<Utc>,
-) -> Result<Inbox> {
+) -> Result<(Inbox, bool)> {
     let changed = Changed {
         name: &values.name,
         channel: values.channel,
         webhook_url: values.webhook_url.as_ref().map(Option::as_deref),
-        webhook_secret: values.webhook_secret.as_ref().map(Option::as_deref),
+        webhook_secret: values.secret(),
     };
     let new = (
         inboxes::id.eq(InboxId::generate()),
@@ -75,7 +83,7 @@ pub async fn upsert(
         inboxes::name.eq(&values.name),
         inboxes::channel.eq(values.channel),
         inboxes::webhook_url.eq(values.webhook_url.clone().flatten()),
-        inboxes::webhook_secret.eq(values.webhook_secret.clone().flatten()),
+        inboxes::webhook_secret.eq(values.secret().flatten()),
         inboxes::created_at.eq(now),
     );
     Ok(diesel::insert_into(inboxes::table)
@@ -83,9 +91,18 @@ pub async fn upsert(
         .on_conflict((inboxes::organization_id, inboxes::external_id))
         .do_update()
         .set(changed)
-        .returning(Inbox::as_returning())
+        .returning((Inbox::as_returning(), inboxes::webhook_secret.is_not_null()))
         .get_result(conn)
         .await?)
+}
+
+/// Gives an inbox another secret.
+pub async fn set_secret(conn: &mut Conn, id: InboxId, secret: &WebhookSecret) -> Result<()> {
+    diesel::update(inboxes::table.find(id))
+        .set(inboxes::webhook_secret.eq(secret.reveal()))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// The inboxes with these ids, in no order.

@@ -21,6 +21,12 @@ pub mod user;
 
 pub mod inbox;
 
+pub mod webhook;
+
+pub mod webhook_log;
+
+pub mod delivery_list;
+
 pub mod thread;
 
 pub mod thread_list;
@@ -65,6 +71,7 @@ pub mod signing_key;
 
 pub mod unused_file;
 
+pub mod delivery;
 pub mod file;
 
 pub mod api_key;

@@ -36,6 +36,10 @@ pub enum List {
     Participants,
     /// The members of an organization.
     Members,
+    /// The webhooks of an organization.
+    Webhooks,
+    /// What goes to a webhook or an inbox.
+    Deliveries,
 }
 
 impl List {
@@ -50,6 +54,8 @@ impl List {
             Self::Creation => 'c',
             Self::Participants => 'p',
             Self::Members => 'o',
+            Self::Webhooks => 'w',
+            Self::Deliveries => 'v',
         }
     }
 }

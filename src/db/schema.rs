@@ -50,6 +50,43 @@ diesel::table! {
 }
 
 diesel::table! {
+    deliveries (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        inbox_id -> Nullable<Uuid>,
+        webhook_id -> Nullable<Uuid>,
+        target_id -> Uuid,
+        thread_id -> Uuid,
+        event -> Text,
+        seq -> Nullable<Int8>,
+        message_id -> Nullable<Uuid>,
+        user_id -> Nullable<Uuid>,
+        occurred_at -> Timestamptz,
+        status -> Text,
+        attempts -> Int4,
+        next_at -> Timestamptz,
+        last_attempt_at -> Nullable<Timestamptz>,
+        response_status -> Nullable<Int4>,
+        error -> Nullable<Text>,
+        created_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        place -> Int8,
+    }
+}
+
+diesel::table! {
+    delivery_queues (target_id, thread_id) {
+        target_id -> Uuid,
+        thread_id -> Uuid,
+        organization_id -> Uuid,
+        inbox_id -> Nullable<Uuid>,
+        webhook_id -> Nullable<Uuid>,
+        next_at -> Timestamptz,
+        lease -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
     event_retention (single) {
         single -> Bool,
         dropped_xid -> Int8,
@@ -302,6 +339,23 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhooks (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        external_id -> Text,
+        url -> Text,
+        secret -> Text,
+        events -> Array<Nullable<Text>>,
+        enabled -> Bool,
+        position_xmax -> Int8,
+        position_xip -> Array<Nullable<Int8>>,
+        missed_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(api_keys -> organizations (organization_id));
 diesel::joinable!(attachments -> organizations (organization_id));
 diesel::joinable!(deleted_threads -> organizations (organization_id));
@@ -310,11 +364,14 @@ diesel::joinable!(inboxes -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(threads -> organizations (organization_id));
+diesel::joinable!(webhooks -> organizations (organization_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     attachments,
     deleted_threads,
+    deliveries,
+    delivery_queues,
     event_retention,
     events,
     hidden_threads,
@@ -332,4 +389,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     unused_files,
     users,
     watermarks,
+    webhooks,
 );

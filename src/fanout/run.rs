@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use async_graphql::parser::parse_query;
 use async_graphql::{Request, Response};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -19,6 +20,7 @@ use crate::graphql::loaders::Telling;
 use crate::graphql::rounds::Rounds;
 use crate::live::replay::{Occurrence, What};
 use crate::live::viewer::{self, telling};
+use crate::trusted::hash;
 
 /// What is executed for a subscription.
 pub struct Plan {
@@ -40,6 +42,20 @@ impl Plan {
             request: Box::new(request),
             digest,
         }
+    }
+
+    /// For a document of the server's own, which subscribes to one field.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    pub fn of_document(schema: BobbinSchema, document: &str) -> Self {
+        let parsed = parse_query(document).expect("the server's own documents are right");
+        Self::new(schema, hash(document), move || {
+            let mut request = Request::new("");
+            request.set_parsed_query(parsed.clone());
+            request
+        })
     }
 
     /// What it wants to follow; else the answer that it ends with, if there is one.

@@ -71,7 +71,7 @@ pub enum MessageType {
 pub enum MessageStatus {
     /// Being written; only its sender sees it.
     Draft,
-    /// On its way to an outside channel.
+    /// On its way to the URL of an API inbox, or to be taken there by a backend after a retry.
     Sending,
     /// In the thread.
     Sent,
@@ -83,7 +83,7 @@ pub enum MessageStatus {
     ReturnReceipt,
     /// Seen.
     Seen,
-    /// An outside channel gave up on it.
+    /// It could not be delivered, or was reported so; `deliveryError` says why.
     Failed,
 }
 
@@ -105,6 +105,47 @@ pub enum InboxChannel {
     Web,
     /// A backend of your own, which brings messages in and takes them out.
     Api,
+}
+
+/// What a webhook is told of, and what a delivery tells. In what is sent, its `type` is the same in
+/// small letters with a dot: `message.created`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::WebhookEvent")]
+pub enum WebhookEvent {
+    /// A message was sent.
+    MessageCreated,
+    /// A message was edited, reacted to, answered, deleted or restored, or its status moved.
+    MessageUpdated,
+    /// Text was appended to a message.
+    MessageAppended,
+    /// A message was deleted for good.
+    MessageRemoved,
+    /// A thread was opened.
+    ThreadCreated,
+    /// Something about a thread changed.
+    ThreadUpdated,
+    /// A thread was deleted for good, or moved to another organization.
+    ThreadDeleted,
+    /// Somebody joined.
+    ParticipantAdded,
+    /// Somebody left or was removed.
+    ParticipantRemoved,
+    /// Somebody has seen a thread up to a message; of many moves within a moment the latest.
+    ThreadSeen,
+    /// A thread has come to a device of somebody, up to a message; of many the latest.
+    ThreadDelivered,
+}
+
+/// How far a delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "enums::DeliveryStatus")]
+pub enum DeliveryStatus {
+    /// To be sent, or to be sent again.
+    Pending,
+    /// Taken with a 2xx answer, or what it was to tell of is gone.
+    Delivered,
+    /// Given up.
+    Failed,
 }
 
 /// Whether a new message is sent at once.

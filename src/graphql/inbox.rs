@@ -3,13 +3,16 @@
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::actions;
-use crate::db::access::find;
+use crate::actions::inbox::UpsertInbox;
+use crate::db::access::{find, manage};
+use crate::db::delivery_list::Target;
 use crate::db::enums::Role;
 use crate::db::inbox as db;
-use crate::db::inbox::InboxValues;
+use crate::db::page::PageArgs;
 use crate::error::{Error, Result};
 use crate::graphql::context::Ask;
-use crate::graphql::enums::InboxChannel;
+use crate::graphql::delivery::{self, DeliveryConnection};
+use crate::graphql::enums::{DeliveryStatus, InboxChannel};
 use crate::graphql::organization::{self, Organization};
 use crate::graphql::scalars::DateTime;
 use crate::ids::{InboxId, Ref};
@@ -54,13 +57,41 @@ impl Inbox {
         self.0.channel.into()
     }
 
-    /// Where outgoing messages of an API inbox are to go. Null unless the viewer is an admin or
-    /// an API key.
+    /// Where outgoing messages of an API inbox go; those of a WEB inbox go nowhere. Null unless
+    /// the viewer is an admin or an API key.
     async fn webhook_url(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
         let viewer = ctx.viewer()?;
         let admin = viewer.role_in(self.0.organization_id) == Some(Role::Admin);
         let url = self.0.webhook_url.as_deref();
         Ok(url.filter(|_| admin || viewer.is_key()))
+    }
+
+    /// What was sent to its webhook, is being sent or is to be sent, the newest first. FORBIDDEN
+    /// unless the viewer is an admin or an API key.
+    async fn deliveries(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that have come so far.")] status: Option<DeliveryStatus>,
+        #[graphql(
+            desc = "At most this many, from the front: 1 to 100, or what the server is set to."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
+        #[graphql(
+            desc = "At most this many, from the back: 1 to 100, or what the server is set to."
+        )]
+        last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+    ) -> Result<DeliveryConnection> {
+        let viewer = ctx.viewer()?;
+        manage::prove(&viewer, self.0.organization_id)?;
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
+        delivery::page(ctx, Target::Inbox(self.0.id), status, &args).await
     }
 
     /// When it came to be.
@@ -108,10 +139,13 @@ struct UpsertInboxInput {
     name: String,
     /// What kind of channel it is.
     channel: InboxChannel,
-    /// Where outgoing messages of an API inbox are to go, http or https; null clears it. It is
-    /// kept; this version does not deliver yet.
+    /// Where outgoing messages of an API inbox go, each by a POST in the form of the Standard
+    /// Webhooks specification: http or https, without user and password, an address of the public
+    /// Internet unless the server's settings allow another one. Null clears it: what is on its
+    /// way is then FAILED. With another one, what is on its way goes there.
     webhook_url: MaybeUndefined<String>,
-    /// What is to sign them: at most 255 characters; null clears it. Never shown again.
+    /// What signs them: `whsec_` and the base64 of 24 to 64 bytes. Absent: as it is; null, or
+    /// where there is none yet for a URL: a new one is made, and told in the payload.
     webhook_secret: MaybeUndefined<String>,
 }
 
@@ -120,6 +154,8 @@ struct UpsertInboxInput {
 struct UpsertInboxPayload {
     /// The inbox.
     inbox: Inbox,
+    /// The secret that was made for it; told this once. Null: none was made.
+    webhook_secret: Option<String>,
 }
 
 /// Changing inboxes.
@@ -135,7 +171,7 @@ impl InboxMutation {
         #[graphql(desc = "The inbox.")] input: UpsertInboxInput,
     ) -> Option<Result<UpsertInboxPayload>> {
         let organization = Ref::parse(&input.organization_id);
-        let values = InboxValues {
+        let values = UpsertInbox {
             external_id: input.external_id,
             name: input.name,
             channel: input.channel.into(),
@@ -144,9 +180,11 @@ impl InboxMutation {
         };
         let done = async {
             let (app, viewer) = (ctx.app(), ctx.viewer()?);
-            let inbox = actions::inbox::upsert(app, &viewer, &organization, &values).await?;
+            let done = actions::inbox::upsert(app, &viewer, &organization, values).await?;
+            let (inbox, made) = done;
             Ok(UpsertInboxPayload {
                 inbox: Inbox(inbox),
+                webhook_secret: made.map(|secret| secret.reveal().to_owned()),
             })
         };
         Some(done.await)

@@ -77,7 +77,8 @@ pub struct MessageMutation;
 #[Object]
 impl MessageMutation {
     /// Writes a message: anyone who sees the thread, and so takes part in it from then on. Once
-    /// it is answered, it is stored, and every subscriber gets it, in order.
+    /// it is answered, it is stored, and every subscriber gets it, in order. What goes out of an
+    /// API inbox with a URL is SENDING until it was taken there; an import is not sent there.
     async fn create_message(
         &self,
         ctx: &Context<'_>,
@@ -114,7 +115,8 @@ impl MessageMutation {
         Some(done.await)
     }
 
-    /// Sends a draft: its sender, API keys. CONFLICT if it has been sent already.
+    /// Sends a draft: its sender, API keys. CONFLICT if it has been sent already. What goes out of
+    /// an API inbox with a URL is SENDING until it was taken there.
     async fn send_message(
         &self,
         ctx: &Context<'_>,

@@ -140,8 +140,10 @@ impl MessageProgressMutation {
         Some(done.await)
     }
 
-    /// Sends a FAILED message of an API inbox on its way once more: SENDING, without an error.
-    /// Any other one stays as it is. Agents and admins who see it, API keys.
+    /// Sends a FAILED message of an API inbox on its way once more: SENDING, without an error. It
+    /// goes to the inbox's URL, if there is one, under its former `webhook-id`, unless it was
+    /// taken under that one; else it is for a backend to take. Any other message stays as it is.
+    /// Agents and admins who see it, API keys.
     async fn retry_message(
         &self,
         ctx: &Context<'_>,

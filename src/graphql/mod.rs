@@ -56,6 +56,12 @@ pub mod inbox;
 
 pub mod inbox_state;
 
+pub mod webhook;
+
+pub mod delivery;
+
+pub mod delivery_loaders;
+
 pub mod search;
 
 pub mod reaction;
@@ -80,6 +86,7 @@ pub struct Query(
     thread_list::ThreadQuery,
     message_list::MessageQuery,
     inbox::InboxQuery,
+    webhook::WebhookQuery,
     search::SearchQuery,
 );
 
@@ -93,6 +100,8 @@ pub struct Mutation(
     message_progress::MessageProgressMutation,
     translation::TranslationMutation,
     inbox::InboxMutation,
+    webhook::WebhookMutation,
+    delivery::DeliveryMutation,
     reaction::ReactionMutation,
     attachment_mutations::AttachmentMutation,
     organization::OrganizationMutation,

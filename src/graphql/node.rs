@@ -7,18 +7,22 @@ use async_graphql::{Context, ID, Interface, Object};
 
 use crate::db;
 use crate::db::access::attachments::{self, AttachmentAccess};
-use crate::db::access::find;
+use crate::db::access::{find, manage};
 use crate::error::{Error, Result};
 use crate::graphql::attachment::{
     AnnotationAttachment, Attachment, FileAttachment, ImageAttachment,
 };
 use crate::graphql::context::Ask;
+use crate::graphql::delivery::Delivery;
 use crate::graphql::inbox::Inbox;
 use crate::graphql::message::Message;
 use crate::graphql::organization::Organization;
 use crate::graphql::thread::Thread;
 use crate::graphql::user::User;
-use crate::ids::{AttachmentId, InboxId, MessageId, OrganizationId, ThreadId, UserId};
+use crate::graphql::webhook::Webhook;
+use crate::ids::{
+    AttachmentId, DeliveryId, InboxId, MessageId, OrganizationId, ThreadId, UserId, WebhookId,
+};
 
 /// An object with an id of its own.
 #[derive(Interface, Clone)]
@@ -44,6 +48,10 @@ pub enum Node {
     Image(ImageAttachment),
     /// An annotation.
     Annotation(AnnotationAttachment),
+    /// A webhook.
+    Webhook(Webhook),
+    /// A delivery.
+    Delivery(Delivery),
 }
 
 impl From<Attachment> for Node {
@@ -136,6 +144,20 @@ async fn find(ctx: &Context<'_>, ids: &[ID]) -> Result<HashMap<String, Node>> {
             let id = row.attachment().id.to_string();
             (id, Attachment::of(row).into())
         };
+        found.extend(rows.into_iter().map(node));
+    }
+    let webhooks = of_type::<WebhookId>(ids);
+    if !webhooks.is_empty() {
+        let rows = manage::webhooks_by_ids(&mut conn, &viewer, &webhooks).await?;
+        let node =
+            |row: db::webhook::Webhook| (row.id.to_string(), Node::Webhook(Webhook::new(row)));
+        found.extend(rows.into_iter().map(node));
+    }
+    let deliveries = of_type::<DeliveryId>(ids);
+    if !deliveries.is_empty() {
+        let rows = manage::deliveries_by_ids(&mut conn, &viewer, &deliveries).await?;
+        let node =
+            |row: db::delivery::Delivery| (row.id.to_string(), Node::Delivery(Delivery::new(row)));
         found.extend(rows.into_iter().map(node));
     }
     Ok(found)

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use tokio::sync::Notify;
+
 use crate::event::Event;
 use crate::ids::{ThreadId, UserId};
 use crate::live::ephemeral::{Ephemeral, Lifetimes};
@@ -66,6 +68,7 @@ pub struct Bus {
     pub recent: Recent,
     /// Whose access has changed.
     pub rights: Rights,
+    wrote: Notify,
 }
 
 impl Bus {
@@ -96,8 +99,19 @@ impl Bus {
         }
     }
 
+    /// Resolves when this node has written something that is told to webhooks.
+    pub async fn written(&self) {
+        self.wrote.notified().await;
+    }
+
+    /// Wakes who waits for that.
+    pub fn note_written(&self) {
+        self.wrote.notify_one();
+    }
+
     /// Tells of events, after their transaction has been committed.
     pub fn publish(&self, events: &[Arc<Event>]) {
+        self.note_written();
         self.recent.put(events);
         for event in events {
             self.send(event.thread_id, Signal::Event(Arc::clone(event)));
@@ -113,6 +127,7 @@ impl Bus {
 
     /// Tells that watermarks of a thread have moved.
     pub fn publish_seen(&self, thread: ThreadId) {
+        self.note_written();
         self.send(thread, Signal::Seen);
         self.relay(Outgoing::Seen(thread));
     }

@@ -151,7 +151,8 @@ impl Reader {
 }
 
 impl Happening {
-    fn thread(&self) -> ThreadId {
+    /// The thread in which it happened.
+    pub fn thread(&self) -> ThreadId {
         match self {
             Self::Event(event) => event.thread_id,
             Self::Moved(moved) => moved.thread_id,

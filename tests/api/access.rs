@@ -57,6 +57,9 @@ const PERSON: [&str; 3] = ["+++NNNNFFNFU", "+++NN++FFNFU", "++++N++FFNFU"];
 /// A draft, which exists for its sender and, by its id, for keys.
 const DRAFT: [&str; 3] = ["+NNNNNN++NNU"; 3];
 
+/// Done by admins of the tenant and by keys, wherever the thread is.
+const RUNS: [&str; 3] = ["FFFFFF+++NNU"; 3];
+
 /// Looks for what every message says.
 const SEARCH: &str = "query($f: MessageFilter) {
     searchMessages(query: \"hello\", filter: $f, first: 100) { nodes { id } }
@@ -97,6 +100,8 @@ enum Needs {
     Question,
     /// The message has a file, and the sender is about to upload another one.
     Files,
+    /// A webhook of its own, which is told of nothing.
+    Webhook,
 }
 
 fn read(
@@ -255,6 +260,24 @@ fn queries() -> Vec<Row> {
             ["+++++++++NNU"; 3],
             "query($id: ID!) { inbox(id: $id) { id name channel } }",
             |c| json!({ "id": c.world.inbox }),
+        ),
+        read(
+            "webhook",
+            RUNS,
+            "query($id: ID!) { webhook(id: $id) { id url deliveries { totalCount } } }",
+            |c| json!({ "id": c.world.webhook }),
+        ),
+        read(
+            "webhooks",
+            RUNS,
+            "query($id: ID!) { webhooks(organizationId: $id) { totalCount } }",
+            |c| json!({ "id": c.world.tenant.name }),
+        ),
+        read_by_id(
+            "node",
+            ["------+++--U"; 3],
+            "query($id: ID!) { node(id: $id) { id } }",
+            |c| json!({ "id": c.world.delivery }),
         ),
         read(
             "threads",
@@ -543,6 +566,22 @@ fn mutations() -> Vec<Row> {
             |c| json!({ "externalId": c.world.inbox, "organizationId": c.world.tenant.id, "name": "Desk", "channel": "API" }),
         ),
         write(
+            "upsertWebhook",
+            RUNS,
+            |c| json!({ "externalId": c.world.webhook, "organizationId": c.world.tenant.id }),
+        ),
+        write_with(
+            Needs::Webhook,
+            "deleteWebhook",
+            RUNS,
+            |c| json!({ "webhookId": c.webhook }),
+        ),
+        write(
+            "retryDelivery",
+            RUNS,
+            |c| json!({ "deliveryId": c.world.delivery }),
+        ),
+        write(
             "addReaction",
             PERSON,
             |c| json!({ "messageId": c.message, "emoji": "+1" }),
@@ -819,11 +858,31 @@ fn code_letter(code: &Value) -> char {
     }
 }
 
+/// Something that is to be delivered, and is not by this server; answers its id.
+async fn delivery(tenant: &Tenant) -> String {
+    let inbox = json!({
+        "externalId": unique("inbox"), "organizationId": tenant.id, "name": "Desk",
+        "channel": "API", "webhookUrl": "https://example.com/hook",
+    });
+    let made = tenant.backend.mutate("upsertInbox", inbox, "inbox { id }");
+    let inbox = made.await.text("/inbox/id");
+    let agent = tenant.agent("clerk").await;
+    let thread = agent.open_thread(json!({ "inboxId": inbox })).await;
+    agent.say(&thread, "Hello").await;
+    let query = "query($id: ID!) { inbox(id: $id) { deliveries { nodes { id } } } }";
+    let read = tenant.backend.run(query, json!({ "id": inbox })).await;
+    read.text("/inbox/deliveries/nodes/0/id")
+}
+
 /// Two tenants, with everybody who asks.
 struct World {
     tenant: Tenant,
     /// The externalId of the inbox that every thread has.
     inbox: String,
+    /// The externalId of a webhook.
+    webhook: String,
+    /// The id of something that is to be delivered.
+    delivery: String,
     actors: HashMap<&'static str, Actor>,
     /// Ids and externalIds.
     people: HashMap<&'static str, (String, String)>,
@@ -861,9 +920,20 @@ impl World {
         });
         let made = tenant.backend.mutate("upsertInbox", input, "inbox { id }");
         assert!(made.await.text("/inbox/id").starts_with("inb_"));
+        let webhook = unique("webhook");
+        let input = json!({
+            "externalId": webhook, "organizationId": tenant.id, "url": "https://example.com/hook",
+        });
+        let made = tenant
+            .backend
+            .mutate("upsertWebhook", input, "webhook { id }");
+        assert!(made.await.text("/webhook/id").starts_with("whk_"));
+        let delivery = delivery(&tenant).await;
         Self {
             tenant,
             inbox,
+            webhook,
+            delivery,
             actors,
             people,
         }
@@ -916,6 +986,7 @@ impl World {
             draft_name: String::new(),
             file: String::new(),
             awaited: String::new(),
+            webhook: String::new(),
         };
         match needs {
             Needs::Nothing => {}
@@ -924,6 +995,15 @@ impl World {
                 let file = sender.upload(&File::text("x.txt"), on_it).await;
                 thread.file = file.text("/attachment/id");
                 thread.awaited = sender.awaited("y.txt", json!({})).await;
+            }
+            Needs::Webhook => {
+                let webhook = json!({
+                    "externalId": thread.name, "organizationId": self.tenant.id,
+                    "url": "https://example.com/", "enabled": false,
+                });
+                let backend = &self.tenant.backend;
+                let made = backend.mutate("upsertWebhook", webhook, "webhook { id }");
+                thread.webhook = made.await.text("/webhook/id");
             }
             Needs::Question => {
                 let input = json!({ "messageId": thread.message, "contentType": "INPUT_TEXT" });
@@ -964,6 +1044,7 @@ impl World {
             draft_name: String::new(),
             file: "FILE".to_owned(),
             awaited: "AWAITED".to_owned(),
+            webhook: "WEBHOOK".to_owned(),
         };
         let cell = thread.cell(self, "member", false);
         match &row.ask {
@@ -984,6 +1065,8 @@ struct Thread {
     draft_name: String,
     file: String,
     awaited: String,
+    /// The id of a webhook that has the thread's externalId.
+    webhook: String,
 }
 
 impl Thread {
@@ -997,6 +1080,7 @@ impl Thread {
             draft: pick(&self.draft, &self.draft_name),
             file: self.file.clone(),
             awaited: self.awaited.clone(),
+            webhook: pick(&self.webhook, &self.name),
             number: self.number,
         }
     }
@@ -1030,6 +1114,7 @@ struct Cell<'a> {
     /// It and the other one have no externalIds.
     file: String,
     awaited: String,
+    webhook: String,
     number: i64,
 }
 

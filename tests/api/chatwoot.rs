@@ -12,6 +12,8 @@ mod messages;
 
 mod private;
 
+mod translation;
+
 use serde_json::{Value, json};
 
 use crate::support::socket::Subscription;
@@ -53,7 +55,11 @@ pub struct Support {
 
 impl Support {
     pub async fn new() -> Self {
-        let (tenant, other) = (Tenant::new().await, Tenant::new().await);
+        Self::of(Tenant::new().await, &Tenant::new().await).await
+    }
+
+    /// The desk of a tenant, and somebody of another one.
+    pub async fn of(tenant: Tenant, other: &Tenant) -> Self {
         let web = inbox(&tenant.backend, &tenant, "WEB").await;
         let api = inbox(&tenant.backend, &tenant, "API").await;
         Self {

@@ -16,7 +16,7 @@ async fn upsert(by: &Actor, input: Value) -> Answer {
 fn values(tenant: &Tenant, name: &str) -> Value {
     json!({
         "externalId": name, "organizationId": tenant.id, "name": "Shop", "channel": "API",
-        "webhookUrl": "https://example.com/hook", "webhookSecret": "whsec_c2VjcmV0",
+        "webhookUrl": "https://example.com/hook", "webhookSecret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     })
 }
 

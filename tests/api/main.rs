@@ -23,6 +23,8 @@ mod cord;
 
 mod database;
 
+mod delivery;
+
 mod documents;
 
 mod ephemeral;
@@ -82,6 +84,8 @@ mod translation;
 mod ulule;
 
 mod ways;
+
+mod webhooks;
 
 mod sse;
 mod websocket;

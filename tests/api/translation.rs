@@ -2,7 +2,7 @@
 
 mod failing;
 
-mod provider;
+pub mod provider;
 
 mod sharing;
 

@@ -48,8 +48,7 @@ impl Cluster {
 
     /// Ends a node without a word.
     pub async fn kill(&mut self, number: usize) {
-        let process = &mut self.nodes[number].process;
-        process.kill().await.expect("the process is ours");
+        self.nodes[number].kill().await;
     }
 
     /// Tells a node to end; answers what it ended with.
@@ -148,6 +147,11 @@ impl Node {
     /// Where it keeps what is no database's.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Ends it without a word.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("the process is ours");
     }
 
     /// Tells it to end.

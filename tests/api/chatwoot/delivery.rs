@@ -1,8 +1,10 @@
-//! Rows about how far messages have come, and about what errors are called.
+//! Rows about how messages are delivered, how far they have come, and what errors are called.
 
 use serde_json::{Value, json};
 
 use super::{Support, follow, read, read_thread, with, write, wrote};
+use crate::delivery::Shop;
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::{Actor, Answer, unique};
 
 const UPWARD: [&str; 5] = ["SENT", "DELIVERED", "RECEIVED", "RETURN_RECEIPT", "SEEN"];
@@ -311,4 +313,26 @@ async fn error_responses_message_not_found_invalid_message_type_api_inbox_requir
     assert_eq!(answer.body["data"]["bad"], Value::Null);
     assert_eq!(answer.body["data"]["good"]["message"]["body"], "Still");
     assert_eq!(answer.code(), "API_INBOX_REQUIRED");
+}
+
+/// Row: delivery by webhook (API inbox).
+#[tokio::test]
+async fn delivery_by_webhook_of_an_api_inbox_is_signed_repeated_and_settled() {
+    let receiver = Receiver::new(|_, before| match before {
+        0 => Reply::Status(500),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let shop = Shop::new(&receiver.url()).await;
+    let fields = "id status";
+    let first = write(&shop.agent, &shop.thread, json!({ "body": "one" }), fields).await;
+    assert_eq!(first.text("/message/status"), "SENDING");
+    let second = shop.say("two").await;
+    shop.until(&first.text("/message/id"), "SENT").await;
+    shop.until(&second, "SENT").await;
+    let calls = receiver.calls();
+    assert_eq!(receiver.words(), ["one", "one", "two"]);
+    assert_eq!(calls[0].id(), calls[1].id());
+    assert_ne!(calls[1].id(), calls[2].id());
+    assert!(calls.iter().all(|call| call.is_signed_with(&shop.secret)));
 }

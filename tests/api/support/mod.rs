@@ -3,6 +3,7 @@
 pub mod answer;
 
 pub mod files;
+pub mod receiver;
 
 pub mod server;
 
@@ -70,7 +71,11 @@ pub struct Tenant {
 
 impl Tenant {
     pub async fn new() -> Self {
-        let server = Server::get().await;
+        Self::at(Server::get().await).await
+    }
+
+    /// One at another server, which has another database.
+    pub async fn at(server: &'static Server) -> Self {
         let name = unique("org");
         let root = Actor::with(server, format!("Bearer {}", server.root_key));
         let id = root

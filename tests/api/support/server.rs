@@ -12,7 +12,7 @@ use bobbin::db::pool;
 use bobbin::postgres::{self, Postgres};
 use bobbin::translation::Translator;
 use bobbin::trusted::Trusted;
-use bobbin::{http, live};
+use bobbin::{delivery, http, live};
 use clap::Parser;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -42,22 +42,51 @@ impl Server {
     /// The server; the first test to ask starts it.
     pub async fn get() -> &'static Self {
         static SERVER: OnceCell<Server> = OnceCell::const_new();
+        SERVER.get_or_init(|| lasting(start)).await
+    }
+
+    /// A server that delivers to this machine, and gives up soon, on a database of its own.
+    pub async fn delivering() -> &'static Self {
+        static SERVER: OnceCell<Server> = OnceCell::const_new();
+        let settings = [
+            ["--delivery-networks", "127.0.0.0/8"],
+            ["--delivery-concurrency", "32"],
+            ["--delivery-timeout", "1000"],
+            ["--delivery-backoff", "20"],
+            ["--delivery-attempts", "4"],
+        ];
         SERVER
-            .get_or_init(|| async {
-                let (give, take) = tokio::sync::oneshot::channel();
-                // Lives as long as the process: its threads end with it.
-                std::thread::spawn(|| {
-                    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-                    runtime.block_on(async {
-                        let server = start().await;
-                        let ended = server.app.shutdown.clone();
-                        let _ = give.send(server);
-                        ended.cancelled().await;
-                    });
-                });
-                take.await.expect("the server has started")
-            })
+            .get_or_init(|| Self::with_deliveries(settings.concat()))
             .await
+    }
+
+    /// A server that delivers nowhere but to the Internet, on a database of its own.
+    pub async fn guarded() -> &'static Self {
+        static SERVER: OnceCell<Server> = OnceCell::const_new();
+        let settings = [
+            ["--delivery-timeout", "1000"],
+            ["--delivery-backoff", "20"],
+            ["--delivery-attempts", "2"],
+            ["--delivery-retention", "2s"],
+        ];
+        SERVER
+            .get_or_init(|| Self::with_deliveries(settings.concat()))
+            .await
+    }
+
+    /// A server with such deliveries on an empty database. Beside others it would deliver what is
+    /// theirs, and they what is its own.
+    pub async fn with_deliveries(arguments: Vec<&'static str>) -> Self {
+        let first = Self::get().await;
+        let database = super::unique("deliveries").replace('-', "_");
+        let create = format!("CREATE DATABASE {database}");
+        let created = first.sql().await.batch_execute(&create).await;
+        created.expect("a database of its own");
+        let (cluster, _) = first.database_url.rsplit_once('/').expect("an address");
+        let url = format!("{cluster}/{database}");
+        let fixed = ["bobbin", "--mode", "development", "--jwt-secret", SECRET];
+        let settings = Settings::parse_from([&fixed[..], &arguments].concat());
+        lasting(async move || serve(settings, &url, 12, None).await).await
     }
 
     /// Another server with other settings on the same database; ends with the test.
@@ -76,6 +105,8 @@ impl Server {
             "development",
             "--event-retention",
             "off",
+            "--delivery-concurrency",
+            "0",
         ];
         let settings = Settings::parse_from([&fixed, &secret[..], arguments].concat());
         let server = serve(settings, &first.database_url, 4, None).await;
@@ -126,6 +157,21 @@ pub fn now() -> f64 {
     Clock.now().timestamp_micros() as f64 / 1e6
 }
 
+/// A server on a runtime of its own, which lives as long as the process.
+async fn lasting(start: impl AsyncFnOnce() -> Server + Send + 'static) -> Server {
+    let (give, take) = tokio::sync::oneshot::channel();
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let server = start().await;
+            let ended = server.app.shutdown.clone();
+            let _ = give.send(server);
+            ended.cancelled().await;
+        });
+    });
+    take.await.expect("the server has started")
+}
+
 async fn start() -> Server {
     let postgres = postgres::throwaway(None).await.expect("PostgreSQL starts");
     let url = postgres.url().to_owned();
@@ -147,9 +193,11 @@ fn settings() -> Settings {
         "600000",
         "--presence-lifetime",
         "600000",
-        // Nobody drops anything behind a test's back.
+        // Nobody drops anything behind a test's back, nor delivers it.
         "--event-retention",
         "off",
+        "--delivery-concurrency",
+        "0",
     ])
 }
 
@@ -172,6 +220,7 @@ async fn serve(settings: Settings, url: &str, connections: usize, own: Option<Po
     tokio::spawn(live::tail::run(Arc::clone(&app)));
     tokio::spawn(live::retention::run(Arc::clone(&app)));
     tokio::spawn(live::ephemeral::run(Arc::clone(&app)));
+    tokio::spawn(delivery::run(Arc::clone(&app)));
     tokio::spawn(http::run(Arc::clone(&app), listener));
     let root_key = actions::api_key::create(&app, None, "root").await;
     Server {

@@ -35,7 +35,11 @@ impl Talk {
 
     /// The same of a thread with more to it.
     pub async fn with(input: Value) -> Self {
-        let tenant = Tenant::new().await;
+        Self::of(Tenant::new().await, input).await
+    }
+
+    /// The same of a tenant.
+    pub async fn of(tenant: Tenant, input: Value) -> Self {
         let (ada, bob) = (tenant.member("ada").await, tenant.member("bob").await);
         let thread = ada
             .open_thread(plus(json!({ "participantIds": [bob.id] }), input))

@@ -1,0 +1,3 @@
+DROP TABLE delivery_queues;
+DROP TABLE deliveries;
+DROP TABLE webhooks;

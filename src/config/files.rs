@@ -31,7 +31,7 @@ pub struct FileSettings {
     #[arg(long, env = "BOBBIN_UPLOAD_TIMEOUT", default_value = "1h", value_parser = upload_timeout, global = true)]
     pub upload_timeout: TimeDelta,
     /// How long a file is kept that is on no message: 90s, 24h, 7d.
-    #[arg(long, env = "BOBBIN_UNUSED_FILE_LIFETIME", default_value = "24h", value_parser = duration, global = true)]
+    #[arg(long, env = "BOBBIN_UNUSED_FILE_LIFETIME", default_value = "24h", value_parser = kept, global = true)]
     pub unused_file_lifetime: TimeDelta,
 }
 
@@ -50,18 +50,23 @@ fn public_url(text: &str) -> Result<String, String> {
 
 /// Presigned addresses of S3 are valid for a week at most.
 fn lifetime(text: &str) -> Result<TimeDelta, String> {
-    let time = duration(text)?;
-    let fits = time > TimeDelta::zero() && time <= TimeDelta::days(7);
-    fits.then_some(time)
-        .ok_or_else(|| "from 1s to 7d".to_owned())
+    within(text, TimeDelta::days(7), "from 1s to 7d")
 }
 
 /// The database keeps what is given up in mind for a day.
 fn upload_timeout(text: &str) -> Result<TimeDelta, String> {
+    within(text, TimeDelta::days(1), "from 1s to 24h")
+}
+
+fn kept(text: &str) -> Result<TimeDelta, String> {
+    within(text, TimeDelta::MAX, "1s or more")
+}
+
+/// A time that is not nothing, and not more than that.
+fn within(text: &str, most: TimeDelta, wanted: &str) -> Result<TimeDelta, String> {
     let time = duration(text)?;
-    let fits = time > TimeDelta::zero() && time <= TimeDelta::days(1);
-    fits.then_some(time)
-        .ok_or_else(|| "from 1s to 24h".to_owned())
+    let fits = time > TimeDelta::zero() && time <= most;
+    fits.then_some(time).ok_or_else(|| wanted.to_owned())
 }
 
 #[cfg(test)]
@@ -88,6 +93,13 @@ mod tests {
         ] {
             assert!(public_url(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_upload_is_awaited_for_a_day_at_most_and_nothing_is_kept_for_no_time() {
+        assert_eq!(upload_timeout("90m"), Ok(TimeDelta::minutes(90)));
+        assert!(upload_timeout("24h").is_ok() && upload_timeout("25h").is_err());
+        assert!(upload_timeout("0s").is_err() && kept("0d").is_err() && kept("30d").is_ok());
     }
 
     #[test]

@@ -78,14 +78,18 @@ async fn a_form_of_a_page_cannot_send_files() {
     let cookie = format!("bobbin_token={token}");
     let with_cookie = || bare(server, whole.clone()).header("cookie", &cookie);
     let (status, body) = said(with_cookie().send().await.expect("an answer")).await;
-    assert_eq!((status, code(&body)), (400, "BAD_REQUEST"), "{body}");
+    assert_eq!(
+        (status, code(&body)),
+        (415, "UNSUPPORTED_MEDIA_TYPE"),
+        "{body}"
+    );
     for name in [
         "apollo-require-preflight",
         "x-apollo-operation-name",
         "graphql-require-preflight",
     ] {
         let empty = with_cookie().header(name, "");
-        assert_eq!(said(empty.send().await.expect("an answer")).await.0, 400);
+        assert_eq!(said(empty.send().await.expect("an answer")).await.0, 415);
         let asked = with_cookie().header(name, "true");
         let (status, body) = said(asked.send().await.expect("an answer")).await;
         assert_eq!(status, 200, "{body}");

@@ -109,10 +109,8 @@ async fn answer(server: &Server, peer: SocketAddr, request: Request) -> Response
                     }
                 };
             }
-            respond(
-                accept,
-                &execute(server, &headers, operation, Files::new()).await,
-            )
+            let answer = execute(server, &headers, operation, Files::new()).await;
+            respond(accept, &answer)
         }
         Ok(Asked::Batch(batch)) => {
             let answers = execute_all(server, &headers, batch, &Files::new()).await;
@@ -159,11 +157,10 @@ async fn answer_with_files(
         return Err(Box::new(refusal(status, "UNSUPPORTED_MEDIA_TYPE", why)));
     }
     // Nobody stores anything whom nobody knows.
-    let session = asker(server, headers).await.map_err(failed)?;
-    let session = session.ok_or_else(|| {
+    if asker(server, headers).await.map_err(failed)?.is_none() {
         let why = "a credential is required to send files";
-        failed(Error::Unauthenticated(why.to_owned()))
-    })?;
+        return Err(failed(Error::Unauthenticated(why.to_owned())));
+    }
     let request = multipart::read(app, headers, incoming, keys).await;
     let request = request.map_err(|error| {
         let is_malformed = matches!(error, Error::BadUserInput(_));
@@ -173,11 +170,13 @@ async fn answer_with_files(
         }
         response
     })?;
+    // Files take their time: who asked may have lost his rights meanwhile.
+    let session = session(app, headers).await.map_err(failed)?;
     match asked::in_value(app, request.operations)? {
         Asked::One(params) => {
             let answer = match Operation::parse(server, params) {
                 Ok(operation) => {
-                    let asking = Asking::new(Arc::clone(app), Some(session)).with(request.files);
+                    let asking = Asking::new(Arc::clone(app), session).with(request.files);
                     operation.execute(app, &server.schema, asking).await
                 }
                 Err(answer) => *answer,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
@@ -13,17 +14,21 @@ use crate::error::{Error, Result};
 /// The bytes of a part: what S3 asks for at least.
 const PART: usize = 5 * 1024 * 1024;
 
-/// So many parts are on their way at once, and one more is being filled.
-const UNDERWAY: usize = 2;
-
 /// An object that is being written. Dropped before its end, it is given up.
 pub struct Parts {
     store: Arc<dyn ObjectStore>,
     path: Path,
-    /// What is not more than a part needs no parts.
-    first: BytesMut,
-    upload: Option<WriteMultipart>,
+    /// The part that is being filled. What fits into one needs no others.
+    part: BytesMut,
+    begun: Option<Begun>,
     tasks: TaskTracker,
+}
+
+/// An object of several parts.
+struct Begun {
+    upload: Box<dyn MultipartUpload>,
+    /// The part that is on its way, while the next one is being filled.
+    underway: JoinSet<object_store::Result<()>>,
 }
 
 impl Parts {
@@ -32,52 +37,81 @@ impl Parts {
         Self {
             store,
             path,
-            first: BytesMut::new(),
-            upload: None,
+            part: BytesMut::new(),
+            begun: None,
             tasks,
         }
     }
 
     /// Takes more, as fast as the store takes it.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(upload) = &mut self.upload {
-            let free = upload.wait_for_capacity(UNDERWAY).await;
-            free.map_err(Error::internal)?;
-            upload.write(bytes);
-            return Ok(());
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.part.len() == PART {
+                self.send().await?;
+            }
+            let fits = bytes.len().min(PART - self.part.len());
+            let (now, later) = bytes.split_at(fits);
+            // Copied: a client can send pieces so small that they would take far more memory than
+            // their bytes.
+            self.part.extend_from_slice(now);
+            bytes = later;
         }
-        self.first.extend_from_slice(bytes);
-        if self.first.len() > PART {
-            let upload = self.store.put_multipart(&self.path).await;
-            let upload = upload.map_err(Error::internal)?;
-            let upload = WriteMultipart::new_with_chunk_size(upload, PART);
-            self.upload
-                .insert(upload)
-                .write(&std::mem::take(&mut self.first));
-        }
+        Ok(())
+    }
+
+    /// Sends the part that was filled, once the one before it is there.
+    async fn send(&mut self) -> Result<()> {
+        let part = std::mem::replace(&mut self.part, BytesMut::with_capacity(PART)).freeze();
+        let begun = match &mut self.begun {
+            Some(begun) => begun,
+            begun => {
+                let upload = self.store.put_multipart(&self.path).await;
+                begun.insert(Begun {
+                    upload: upload.map_err(Error::internal)?,
+                    underway: JoinSet::new(),
+                })
+            }
+        };
+        begun.arrived().await?;
+        let sent = begun.upload.put_part(PutPayload::from_bytes(part));
+        begun.underway.spawn(sent);
         Ok(())
     }
 
     /// Ends it: the object is there, whole.
     pub async fn finish(mut self) -> Result<()> {
-        let first = std::mem::take(&mut self.first);
-        let written = match self.upload.take() {
-            Some(upload) => upload.finish().await,
-            None => {
-                let payload = PutPayload::from_bytes(first.freeze());
-                self.store.put(&self.path, payload).await
-            }
-        };
-        written.map(drop).map_err(Error::internal)
+        if self.begun.is_none() {
+            let whole = PutPayload::from_bytes(std::mem::take(&mut self.part).freeze());
+            let written = self.store.put(&self.path, whole).await;
+            return written.map(drop).map_err(Error::internal);
+        }
+        self.send().await?;
+        if let Some(begun) = &mut self.begun {
+            begun.arrived().await?;
+            begun.upload.complete().await.map_err(Error::internal)?;
+        }
+        self.begun = None;
+        Ok(())
+    }
+}
+
+impl Begun {
+    /// Waits until nothing is on its way.
+    async fn arrived(&mut self) -> Result<()> {
+        while let Some(sent) = self.underway.join_next().await {
+            sent.map_err(Error::internal)?.map_err(Error::internal)?;
+        }
+        Ok(())
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
         // A store keeps the parts of what never ends, and nobody sees them.
-        if let Some(upload) = self.upload.take() {
+        if let Some(mut begun) = self.begun.take() {
             self.tasks.spawn(async move {
-                if let Err(error) = upload.abort().await {
+                begun.underway.shutdown().await;
+                if let Err(error) = begun.upload.abort().await {
                     tracing::warn!(%error, "an upload that was given up could not be cleared away");
                 }
             });
@@ -85,19 +119,23 @@ impl Drop for Parts {
     }
 }
 
+/// So many clients may have put the same object at once when a server was killed.
+const AT_ONCE: u8 = 10;
+
 /// Removes what a server has begun to write to a directory and did not end because it was killed:
 /// the store writes beside the object, under its name with a number.
 pub fn remove_begun(directory: &LocalFileSystem, path: &Path) -> Result<()> {
     let object = directory
         .path_to_filesystem(path)
         .map_err(Error::internal)?;
-    for number in 1.. {
+    for number in 1..=AT_ONCE {
         let mut begun = object.clone().into_os_string();
         begun.push(format!("#{number}"));
         match std::fs::remove_file(begun) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(error) => return Err(Error::internal(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::internal(error));
+            }
+            _ => {}
         }
     }
     Ok(())

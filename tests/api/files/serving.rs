@@ -1,5 +1,8 @@
 //! What is handed out, and what a browser may make of it.
 
+use std::path::Path;
+
+use bobbin::ids::AttachmentId;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::json;
 
@@ -219,4 +222,23 @@ async fn pages_of_listed_origins_reach_files() {
         assert!(methods.contains(method), "{methods}");
         assert!(headers.contains(name), "{headers}");
     }
+}
+
+#[tokio::test]
+async fn what_a_killed_server_has_begun_to_write_goes_with_its_key() {
+    let app = &Server::get().await.app;
+    let ada = ada().await;
+    let (id, _) = file(&ada, &File::text("notes.txt")).await;
+    let key = id.parse::<AttachmentId>().expect("an id").uuid();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("files/files");
+    let begun = |number: u8| kept.join(format!("{key}#{number}"));
+    assert!(kept.join(key.to_string()).exists());
+    for number in [1, 3] {
+        std::fs::write(begun(number), "half of it").expect("it is written");
+    }
+    for _ in 0..2 {
+        assert!(app.storage().remove(key).await.is_ok());
+    }
+    assert!(!kept.join(key.to_string()).exists());
+    assert!(!begun(1).exists() && !begun(3).exists());
 }

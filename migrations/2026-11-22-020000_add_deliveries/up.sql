@@ -76,6 +76,7 @@ CREATE TABLE delivery_queues (
     webhook_id uuid,
     next_at timestamptz NOT NULL DEFAULT now(),
     lease uuid,
+    hastened boolean NOT NULL DEFAULT false,
     PRIMARY KEY (target_id, thread_id),
     CHECK ((inbox_id IS NULL) <> (webhook_id IS NULL)),
     FOREIGN KEY (organization_id, inbox_id) REFERENCES inboxes (organization_id, id) ON DELETE CASCADE,
@@ -87,3 +88,4 @@ CREATE INDEX delivery_queues_webhook ON delivery_queues (webhook_id) WHERE webho
 COMMENT ON TABLE delivery_queues IS 'One row for each target and thread with pending deliveries: who claims it delivers the first of them.';
 COMMENT ON COLUMN delivery_queues.next_at IS 'When it may be claimed: at the time of its first delivery; while it is claimed, when the claim ends.';
 COMMENT ON COLUMN delivery_queues.lease IS 'By which claim it is held; that one alone may finish what it began. Null: by none.';
+COMMENT ON COLUMN delivery_queues.hastened IS 'Set while it is claimed: whatever comes of that attempt, the next one is due at once.';

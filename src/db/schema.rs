@@ -62,6 +62,7 @@ diesel::table! {
         webhook_id -> Nullable<Uuid>,
         next_at -> Timestamptz,
         lease -> Nullable<Uuid>,
+        hastened -> Bool,
     }
 }
 

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::{now, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -108,7 +108,7 @@ pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
            ORDER BY picked.next_at LIMIT $1
          )
          UPDATE delivery_queues q
-         SET lease = gen_random_uuid(), next_at = now() + make_interval(secs => $5)
+         SET lease = gen_random_uuid(), next_at = now() + make_interval(secs => $5), hastened = false
          FROM due WHERE q.target_id = due.target_id AND q.thread_id = due.thread_id
          RETURNING q.target_id, q.thread_id, q.lease",
     )
@@ -149,17 +149,21 @@ pub async fn hold(conn: &mut Conn, claim: &Claim) -> Result<bool> {
     Ok(held.is_some())
 }
 
-/// Ends a claim of a queue that is held: it is due when its first delivery is; it is closed if it
-/// has none.
+/// Ends a claim of a queue that is held: it is due when its first delivery is, or at once if it was
+/// hastened meanwhile; it is closed if it has none.
 pub async fn release(conn: &mut Conn, claim: &Claim) -> Result<()> {
     let next: Option<DateTime<Utc>> = first(conn, claim).await?.map(|first| first.next_at);
     let queue = delivery_queues::table.find((claim.target_id, claim.thread_id));
     match next {
         Some(next) => {
+            let due = sql::<Timestamptz>("CASE WHEN hastened THEN now() ELSE ")
+                .bind::<Timestamptz, _>(next)
+                .sql(" END");
             diesel::update(queue)
                 .set((
                     delivery_queues::lease.eq(None::<Uuid>),
-                    delivery_queues::next_at.eq(next),
+                    delivery_queues::hastened.eq(false),
+                    delivery_queues::next_at.eq(due),
                 ))
                 .execute(conn)
                 .await?
@@ -182,14 +186,21 @@ pub async fn give_back(conn: &mut Conn, leases: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
-/// Makes what a target has, or has in one thread, due at once, whatever it was waiting for.
+/// Makes what a target has, or has in one thread, due at once, whatever it was waiting for; what
+/// is being tried at this moment, once it has failed.
 pub async fn hasten(conn: &mut Conn, target: Uuid, thread: Option<ThreadId>) -> Result<()> {
+    let waits = delivery_queues::lease
+        .is_not_null()
+        .or(delivery_queues::next_at.gt(now));
     // A claim holds until it ends.
+    let due = sql::<Timestamptz>("CASE WHEN lease IS NULL THEN now() ELSE next_at END");
     let mut waiting = diesel::update(delivery_queues::table)
         .filter(delivery_queues::target_id.eq(target))
-        .filter(delivery_queues::lease.is_null())
-        .filter(delivery_queues::next_at.gt(now))
-        .set(delivery_queues::next_at.eq(now))
+        .filter(waits)
+        .set((
+            delivery_queues::next_at.eq(due),
+            delivery_queues::hastened.eq(sql::<Bool>("lease IS NOT NULL")),
+        ))
         .into_boxed();
     if let Some(thread) = thread {
         waiting = waiting.filter(delivery_queues::thread_id.eq(thread));

@@ -3,6 +3,8 @@
 
 mod plans;
 
+mod webhooks;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -204,6 +206,7 @@ async fn every_hot_statement_reads_an_index_at_a_million_messages() {
             resume(&mut cast, name, actor).await;
         }
     }
+    webhooks::look(&mut cast, server, &actors[0].1).await;
     println!("asked in {:?}", start.elapsed());
     report(&cast);
     server.app.shutdown.cancel();

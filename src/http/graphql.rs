@@ -158,12 +158,13 @@ async fn answer_with_files(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Box::new(refusal(status, "UNSUPPORTED_MEDIA_TYPE", why)));
     }
-    // Nobody stores anything whom nobody knows.
-    let session = asker(server, headers).await.map_err(failed)?;
-    let session = session.ok_or_else(|| {
+    let known = |session: Result<Option<Session>>| {
         let why = "a credential is required to send files";
-        failed(Error::Unauthenticated(why.to_owned()))
-    })?;
+        let nobody = || Error::Unauthenticated(why.to_owned());
+        session.and_then(|session| session.ok_or_else(nobody))
+    };
+    // Nobody stores anything whom nobody knows.
+    known(asker(server, headers).await).map_err(failed)?;
     let request = multipart::read(app, headers, incoming, keys).await;
     let request = request.map_err(|error| {
         let is_malformed = matches!(error, Error::BadUserInput(_));
@@ -175,6 +176,8 @@ async fn answer_with_files(
     })?;
     match asked::in_value(app, request.operations)? {
         Asked::One(params) => {
+            // All of that may have taken long: what counts is what the sender may do now.
+            let session = known(session(app, headers).await).map_err(failed)?;
             let answer = match Operation::parse(server, params) {
                 Ok(operation) => {
                     let asking = Asking::new(Arc::clone(app), Some(session)).with(request.files);

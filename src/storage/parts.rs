@@ -1,17 +1,21 @@
 //! Writes an object part by part, with few of them in memory, or not at all.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::{fs, io};
 
 use bytes::BytesMut;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
 
-/// The bytes of a part: what S3 asks for at least.
-const PART: usize = 5 * 1024 * 1024;
+/// The bytes of a part where any do.
+pub const SMALL: usize = 256 * 1024;
+
+/// The bytes of a part in S3: what it asks for at least.
+pub const LARGE: usize = 5 * 1024 * 1024;
 
 /// So many parts are on their way at once, and one more is being filled.
 const UNDERWAY: usize = 2;
@@ -20,6 +24,8 @@ const UNDERWAY: usize = 2;
 pub struct Parts {
     store: Arc<dyn ObjectStore>,
     path: Path,
+    /// The bytes of a part.
+    size: usize,
     /// What is not more than a part needs no parts.
     first: BytesMut,
     upload: Option<WriteMultipart>,
@@ -28,10 +34,11 @@ pub struct Parts {
 
 impl Parts {
     /// Nothing is written yet.
-    pub fn new(store: Arc<dyn ObjectStore>, path: Path, tasks: TaskTracker) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, path: Path, size: usize, tasks: TaskTracker) -> Self {
         Self {
             store,
             path,
+            size,
             first: BytesMut::new(),
             upload: None,
             tasks,
@@ -47,10 +54,10 @@ impl Parts {
             return Ok(());
         }
         self.first.extend_from_slice(bytes);
-        if self.first.len() > PART {
+        if self.first.len() > self.size {
             let upload = self.store.put_multipart(&self.path).await;
             let upload = upload.map_err(Error::internal)?;
-            let upload = WriteMultipart::new_with_chunk_size(upload, PART);
+            let upload = WriteMultipart::new_with_chunk_size(upload, self.size);
             self.upload
                 .insert(upload)
                 .write(&std::mem::take(&mut self.first));
@@ -85,19 +92,23 @@ impl Drop for Parts {
     }
 }
 
-/// Removes what a server has begun to write to a directory and did not end because it was killed:
-/// the store writes beside the object, under its name with a number.
-pub fn remove_begun(directory: &LocalFileSystem, path: &Path) -> Result<()> {
-    let object = directory
-        .path_to_filesystem(path)
-        .map_err(Error::internal)?;
-    for number in 1.. {
-        let mut begun = object.clone().into_os_string();
-        begun.push(format!("#{number}"));
-        match std::fs::remove_file(begun) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(error) => return Err(Error::internal(error)),
+/// Removes what a server has begun to write to a directory under these keys and did not end because
+/// it was killed: the store writes beside the object, under its name with a number.
+pub fn remove_begun(directory: &std::path::Path, keys: &HashSet<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let begun = name.to_str().and_then(|name| name.split_once('#'));
+        if begun.is_some_and(|(key, _)| keys.contains(key)) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -8,7 +8,8 @@ use super::{names, post};
 use crate::support::files::File;
 use crate::support::server::Server;
 use crate::support::socket::eventually;
-use crate::support::talk::Talk;
+use crate::support::talk::{Talk, plus};
+use crate::support::unique;
 
 /// Makes time pass for a row.
 async fn age(attachment: &str, what: &str) {
@@ -200,4 +201,53 @@ async fn what_the_storage_does_not_let_go_is_tried_again() {
     sweep().await;
     let rows = sql.query(later, &[&text]).await.expect("rows");
     assert!(rows.is_empty(), "nothing there is as good as removed");
+}
+
+#[tokio::test]
+async fn what_a_server_was_writing_when_it_died_goes() {
+    let server = Server::get().await;
+    let id = uuid::Uuid::now_v7();
+    let files = server.app.settings.data_dir.join("files/files");
+    std::fs::create_dir_all(&files).expect("a directory");
+    // Others with lesser numbers have ended.
+    let begun = files.join(format!("{id}#3"));
+    std::fs::write(&begun, "half of a fi").expect("it is written");
+    let note = "INSERT INTO unused_files (id, remove_at) VALUES ($1::text::uuid, now())";
+    let sql = server.sql().await;
+    let noted = sql.execute(note, &[&id.to_string()]).await;
+    assert_eq!(noted.expect("a row"), 1);
+    sweep().await;
+    eventually("it is gone", async || !begun.exists()).await;
+}
+
+#[tokio::test]
+async fn a_call_is_known_again_when_its_file_has_gone() {
+    let talk = Talk::new().await;
+    let ada = &talk.ada;
+    let (one, two) = (ada.uploaded("1.txt").await, ada.uploaded("2.txt").await);
+    let message = json!({ "externalId": unique("m"), "body": "x", "attachmentIds": [one] });
+    let thread = json!({
+        "externalId": unique("t"), "subject": "x", "message": { "body": "x", "attachmentIds": [two] },
+    });
+    let open = async |input| ada.mutate("createThread", input, "thread { id }").await;
+    let sent = post(&talk, ada, message.clone()).await.text("/message/id");
+    let opened = open(thread.clone()).await.text("/thread/id");
+    for file in [&one, &two] {
+        ada.take_off(file).await.at("/message");
+        age(file, DAY).await;
+    }
+    sweep().await;
+    eventually("the files are gone", async || {
+        ada.attachment(&one).await.is_null() && ada.attachment(&two).await.is_null()
+    })
+    .await;
+    let again = post(&talk, ada, message.clone()).await;
+    assert_eq!(again.text("/message/id"), sent);
+    assert_eq!(open(thread.clone()).await.text("/thread/id"), opened);
+    // Another call is not made with a file that is gone.
+    let other = plus(message, json!({ "externalId": unique("m") }));
+    let refused = post(&talk, ada, other).await;
+    assert_eq!(refused.faults(), ["attachmentIds.0"]);
+    let refused = open(plus(thread, json!({ "externalId": unique("t") }))).await;
+    assert_eq!(refused.faults(), ["message.attachmentIds.0"]);
 }

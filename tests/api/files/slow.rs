@@ -22,6 +22,7 @@ struct Slow {
     tenant: Tenant,
     person: Person,
     ada: Actor,
+    server: &'static Server,
     directory: PathBuf,
 }
 
@@ -40,6 +41,7 @@ impl Slow {
         let server = Server::other(&["--storage-url", &url]).await;
         Self {
             ada: person.actor().at(server),
+            server,
             tenant,
             person,
             directory,
@@ -78,7 +80,7 @@ impl Slow {
              {{\"0\": [\"variables.input.file\"]}}\r\n\
              --here\r\nContent-Disposition: form-data; name=\"0\"; filename=\"slow\"\r\n\r\n"
         );
-        let server = self.ada.server;
+        let server = self.server;
         let request = server
             .http
             .post(server.url("/graphql"))
@@ -95,7 +97,7 @@ impl Slow {
         let file = File::new("slow", "application/x-slow", [half(), half()].concat());
         let begun = self.ada.begin_upload(&file, json!({})).await;
         let to = begun.text("/uploadUrl");
-        let sending = Sending::of(self.ada.server.http.put(&to));
+        let sending = Sending::of(self.server.http.put(&to));
         sending.give(half()).await;
         (begun.text("/attachment/id"), to, sending)
     }
@@ -203,7 +205,7 @@ async fn a_file_comes_by_one_request_at_a_time() {
     let slow = Slow::new().await;
     let (id, to, sending) = slow.put().await;
     slow.written("uploads").await;
-    let second = slow.ada.server.http.put(&to);
+    let second = slow.server.http.put(&to);
     let second = second.body([half(), half()].concat()).send().await;
     assert_eq!(second.expect("an answer").status(), 409);
     sending.give(half()).await;

@@ -103,7 +103,14 @@ impl App {
         let secret = signing_key::get_or_keep(&mut conn, &new).await;
         let secret = secret.map_err(said)?;
         let tasks = self.writes.clone();
-        self.storage = Some(Storage::open(&self.settings, address, &secret, tasks)?);
+        let storage = Storage::open(&self.settings, address, &secret, tasks)?;
+        let unsaid = self.settings.files.public_url.is_none() && storage.leads_here();
+        if self.mode == Mode::Production && address.ip().is_unspecified() && unsaid {
+            tracing::warn!(
+                "BOBBIN_PUBLIC_URL is not set: the addresses of files lead to this machine itself"
+            );
+        }
+        self.storage = Some(storage);
         Ok(())
     }
 

@@ -9,6 +9,9 @@ pub mod media;
 
 mod parts;
 
+mod turns;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -26,6 +29,7 @@ use object_store::{
     ClientOptions, Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt,
 };
 use reqwest::Url;
+use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -33,6 +37,7 @@ use crate::config::Settings;
 use crate::error::{Error, FieldError, Result};
 use crate::storage::links::Links;
 use crate::storage::parts::Parts;
+use crate::storage::turns::Turns;
 
 /// So much of a file's beginning is looked at to find out what it is. A photograph may have its
 /// size behind a preview of itself.
@@ -48,13 +53,14 @@ pub struct Storage {
     /// The store as a directory, if it is one.
     directory: Option<Arc<LocalFileSystem>>,
     links: Links,
+    turns: Turns,
     /// What has begun and was given up is cleared away by tasks that the end of the server
     /// waits for.
     tasks: TaskTracker,
 }
 
 /// Where in the storage an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Among the files: checked, and never written again.
     Files,
@@ -128,11 +134,17 @@ impl Storage {
                     signer: Some(s3),
                     directory: None,
                     links,
+                    turns: Turns::default(),
                     tasks,
                 })
             }
             scheme => Err(wrong(&format!("not {scheme}://"))),
         }
+    }
+
+    /// Whether the addresses of files lead to this server, rather than to the store.
+    pub fn leads_here(&self) -> bool {
+        self.signer.is_none()
     }
 
     fn in_directory(
@@ -152,12 +164,14 @@ impl Storage {
             signer: None,
             directory: Some(directory),
             links,
+            turns: Turns::default(),
             tasks,
         })
     }
 
     /// Stores what comes, a part at a time, and says what it is. Nothing stays of what is empty,
-    /// larger than the limit, not what it was declared to be, or not complete.
+    /// larger than the limit, not what it was declared to be, or not complete. Nothing is asked of
+    /// the body before there is room for what it brings.
     pub async fn put(
         &self,
         place: Place,
@@ -166,10 +180,12 @@ impl Storage {
         limit: u64,
         body: impl Stream<Item = Result<Bytes>> + Send,
     ) -> Result<Stored> {
+        let _turn = self.turns.take(place, key).await?;
         let mut body = pin!(body);
         let mut parts = Parts::new(
             Arc::clone(&self.store),
             self.path(place, key),
+            self.part_size(),
             self.tasks.clone(),
         );
         let mut head = BytesMut::new();
@@ -198,67 +214,59 @@ impl Storage {
         Ok(stored)
     }
 
-    /// Makes a file of what a client has put there with an address of its own, if it is what was
-    /// declared, of this size; answers the same when it is called again.
-    pub async fn accept(&self, key: Uuid, declared: &Declared, size: i64) -> Result<Stored> {
-        let upload = self.path(Place::Uploads, key);
-        let file = self.path(Place::Files, key);
-        // Copied once, then looked at: the client can write the upload for as long as its address
-        // is valid, but never the file.
-        match self.copy_once(&upload, &file).await {
-            Ok(()) | Err(StoreError::NotFound { .. } | StoreError::AlreadyExists { .. }) => {}
+    /// Makes a file, under a key of its own, of what a client has put there with an address of its
+    /// own, if it is what was declared, of this size. Of what is refused nothing stays but what
+    /// the client has put there.
+    pub async fn accept(
+        &self,
+        upload: Uuid,
+        file: Uuid,
+        declared: &Declared,
+        size: i64,
+    ) -> Result<Stored> {
+        let from = self.path(Place::Uploads, upload);
+        let to = self.path(Place::Files, file);
+        // Copied, then looked at: the client can write the upload for as long as its address is
+        // valid, but never the file. Whoever accepts it at the same time makes another copy.
+        match self.store.copy(&from, &to).await {
+            Ok(()) => {}
+            Err(StoreError::NotFound { .. }) => {
+                let name = &declared.name;
+                let why = format!("nothing has been uploaded for {name} yet");
+                return Err(Error::Conflict(why));
+            }
             Err(error) => return Err(Error::internal(error)),
         }
-        let found = self.inspect(key, declared).await;
-        let found = found.and_then(|found| {
+        let found = self.inspect(&to, declared).await.and_then(|found| {
             if found.size == size {
                 return Ok(found);
             }
             let message = format!("{size} bytes were declared, but {} came", found.size);
             Err(Error::field("size", message))
         });
-        if matches!(&found, Err(error) if !matches!(error, Error::Internal(_))) {
-            self.delete(&file).await?;
-        }
-        if found.is_ok() {
-            self.delete(&upload).await?;
+        if found.is_err() {
+            self.delete(&to).await?;
         }
         found
     }
 
-    /// Copies what is not there yet. Not every store that speaks S3 can do that in one step.
-    async fn copy_once(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        if self.directory.is_some() {
-            return self.store.copy_if_not_exists(from, to).await;
-        }
-        match self.store.head(to).await {
-            Err(StoreError::NotFound { .. }) => self.store.copy(from, to).await,
-            found => found.map(drop),
-        }
+    /// Removes what a client has put there with an address of its own; nothing is fine.
+    pub async fn discard(&self, upload: Uuid) -> Result<()> {
+        self.delete(&self.path(Place::Uploads, upload)).await
     }
 
     /// What a file is, by its beginning.
-    async fn inspect(&self, key: Uuid, declared: &Declared) -> Result<Stored> {
-        let path = self.path(Place::Files, key);
-        let size = match self.store.head(&path).await {
-            Ok(meta) => meta.size,
-            Err(StoreError::NotFound { .. }) => {
-                return Err(Error::Conflict(format!(
-                    "nothing has been uploaded for {} yet",
-                    declared.name
-                )));
-            }
-            Err(error) => return Err(Error::internal(error)),
-        };
-        let head = size.min(HEAD as u64);
+    async fn inspect(&self, path: &Path, declared: &Declared) -> Result<Stored> {
+        let meta = self.store.head(path).await.map_err(Error::internal)?;
+        let head = meta.size.min(HEAD as u64);
         let head = match head {
             0 => Bytes::new(),
             _ => {
-                let read = self.store.get_range(&path, 0..head).await;
+                let read = self.store.get_range(path, 0..head).await;
                 read.map_err(Error::internal)?
             }
         };
-        stored(declared, size, &head)
+        stored(declared, meta.size, &head)
     }
 
     /// The bytes of a file, from where to where, as fast as they are taken.
@@ -279,11 +287,23 @@ impl Storage {
     /// Removes whatever there is of a key; nothing is fine.
     pub async fn remove(&self, key: Uuid) -> Result<()> {
         for place in [Place::Uploads, Place::Files] {
-            let path = self.path(place, key);
-            self.delete(&path).await?;
-            if let Some(directory) = &self.directory {
-                parts::remove_begun(directory, &path)?;
-            }
+            self.delete(&self.path(place, key)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was begun to be written under these keys and did not end. Stores that are no
+    /// directory do that by themselves.
+    pub async fn remove_begun(&self, keys: &[Uuid]) -> Result<()> {
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+        for place in [Place::Uploads, Place::Files] {
+            let place = directory.path_to_filesystem(&self.place(place));
+            let place = place.map_err(Error::internal)?;
+            let keys: HashSet<String> = keys.iter().map(Uuid::to_string).collect();
+            let removed = spawn_blocking(move || parts::remove_begun(&place, &keys)).await;
+            removed.map_err(Error::internal)?.map_err(Error::internal)?;
         }
         Ok(())
     }
@@ -295,12 +315,23 @@ impl Storage {
         }
     }
 
+    /// The bytes of a part. A directory takes any; S3 wants large ones.
+    fn part_size(&self) -> usize {
+        match self.directory {
+            Some(_) => parts::SMALL,
+            None => parts::LARGE,
+        }
+    }
+
     fn path(&self, place: Place, key: Uuid) -> Path {
-        let place = match place {
+        self.place(place).join(key.to_string())
+    }
+
+    fn place(&self, place: Place) -> Path {
+        self.prefix.clone().join(match place {
             Place::Files => "files",
             Place::Uploads => "uploads",
-        };
-        self.prefix.clone().join(place).join(key.to_string())
+        })
     }
 }
 

@@ -4,18 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use chrono::TimeDelta;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use uuid::Uuid;
 
 use crate::actions::upload;
 use crate::app::App;
 use crate::db::{attachment, unused_file};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How often it looks, if nothing is to be waited for that is shorter.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// How much it clears away at once.
 const MOST: i64 = 50;
+
+/// How long the storage may take to remove an object.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// When an object is tried again that could not be removed, or whose server has died over it.
+const TRIED_AGAIN: TimeDelta = TimeDelta::minutes(5);
 
 /// Runs until the server shuts down.
 pub async fn run(app: Arc<App>) {
@@ -34,11 +42,12 @@ pub async fn run(app: Arc<App>) {
     }
 }
 
-/// Clears away what there is by now.
+/// Clears away what there is by now. What cannot be done of it does not stop the rest.
 pub async fn sweep(app: &Arc<App>) -> Result<()> {
-    give_up_late(app).await?;
-    remove_unattached(app).await?;
-    remove_unused(app).await
+    let late = give_up_late(app).await;
+    let unattached = remove_unattached(app).await;
+    let unused = remove_unused(app).await;
+    late.and(unattached).and(unused)
 }
 
 /// Has files CANCELLED that have not come in time.
@@ -49,9 +58,11 @@ async fn give_up_late(app: &Arc<App>) -> Result<()> {
             let mut conn = app.conn().await?;
             attachment::awaited_since(&mut conn, before, MOST).await?
         };
+        let mut done = Ok(());
         for id in &late {
-            upload::give_up(app, *id).await?;
+            done = done.and(upload::give_up(app, *id).await);
         }
+        done?;
         if late.is_empty() || app.shutdown.is_cancelled() {
             return Ok(());
         }
@@ -73,17 +84,38 @@ async fn remove_unattached(app: &Arc<App>) -> Result<()> {
 /// Removes bytes that belong to nothing. What the storage does not let go is tried again later.
 async fn remove_unused(app: &Arc<App>) -> Result<()> {
     loop {
-        let mut conn = app.conn().await?;
         let now = app.clock.now();
-        let removed = unused_file::remove_due(&mut conn, now, MOST, |id| async move {
-            let removed = app.storage().remove(id).await;
-            if let Err(error) = &removed {
-                tracing::warn!(%id, ?error, "an unused file could not be removed");
-            }
-            removed.is_ok()
-        });
-        if removed.await? == 0 || app.shutdown.is_cancelled() {
+        let until = now + TRIED_AGAIN;
+        let due = {
+            let mut conn = app.conn().await?;
+            unused_file::take_due(&mut conn, (now, until), MOST).await?
+        };
+        if due.is_empty() {
             return Ok(());
         }
+        // No connection is held, and nothing locked, for as long as the storage takes.
+        let (removed, done) = tokio::select! {
+            done = remove(app, &due) => done,
+            () = app.shutdown.cancelled() => return Ok(()),
+        };
+        let mut conn = app.conn().await?;
+        unused_file::forget(&mut conn, &removed, until).await?;
+        done?;
     }
+}
+
+/// Removes objects; answers which are gone. Where the storage is away it is not asked for more.
+async fn remove(app: &App, ids: &[Uuid]) -> (Vec<Uuid>, Result<()>) {
+    let mut removed = Vec::new();
+    if let Err(error) = app.storage().remove_begun(ids).await {
+        return (removed, Err(error));
+    }
+    for id in ids {
+        match timeout(PATIENCE, app.storage().remove(*id)).await {
+            Ok(Ok(())) => removed.push(*id),
+            Ok(Err(error)) => tracing::warn!(%id, ?error, "an unused file could not be removed"),
+            Err(late) => return (removed, Err(Error::internal(late))),
+        }
+    }
+    (removed, Ok(()))
 }

@@ -1,8 +1,8 @@
--- Files: what they are, whose they are, and on which message. Their bytes are in the storage, under
--- the same id.
+-- Files: what they are, whose they are, and on which message. Their bytes are in the storage.
 
 CREATE TABLE attachments (
     id uuid PRIMARY KEY,
+    object_id uuid NOT NULL,
     organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
     uploader_id uuid,
     message_id uuid,
@@ -29,6 +29,7 @@ CREATE INDEX attachments_uploader ON attachments (uploader_id);
 CREATE INDEX attachments_uploading ON attachments (created_at) WHERE status = 'UPLOADING';
 CREATE INDEX attachments_unattached ON attachments (unattached_since) WHERE unattached_since IS NOT NULL;
 COMMENT ON TABLE attachments IS 'Files of messages, and files that are not on a message yet or no longer.';
+COMMENT ON COLUMN attachments.object_id IS 'Which object of the storage has its bytes: its own id, or the copy that was looked at of what its uploader put there.';
 COMMENT ON COLUMN attachments.uploader_id IS 'Whose it is. Null: a backend''s.';
 COMMENT ON COLUMN attachments.place IS 'Its place among the files of its message, the least first; numbers may be missing.';
 COMMENT ON COLUMN attachments.size IS 'In bytes; as declared, until it is uploaded.';
@@ -42,7 +43,7 @@ COMMENT ON COLUMN attachments.unattached_since IS 'Since when it is on no messag
 CREATE FUNCTION leave_unused_file() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO unused_files (id, remove_at)
-    VALUES (OLD.id, CASE OLD.status WHEN 'UPLOADED' THEN now() ELSE now() + interval '1 day' END)
+    VALUES (OLD.object_id, CASE OLD.status WHEN 'UPLOADED' THEN now() ELSE now() + interval '1 day' END)
     ON CONFLICT (id) DO UPDATE SET remove_at = EXCLUDED.remove_at;
     RETURN NULL;
 END

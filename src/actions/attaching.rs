@@ -178,6 +178,13 @@ impl FilesChange {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let removed = self.removes();
+        // All at once: two messages that exchange files must not wait for each other.
+        let goes = |file: &&Attachment| self.removed.contains(&file.id);
+        let changed = self.before.iter().filter(goes).chain(&self.added);
+        let all: Vec<AttachmentId> = changed.map(|file| file.id).collect();
+        if !all.is_empty() {
+            attachment::locked(conn, &all).await?;
+        }
         if removed {
             attachment::detach(conn, message.id, &self.removed, now).await?;
         }

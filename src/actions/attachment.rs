@@ -89,10 +89,12 @@ pub async fn create_upload(
     let file = added.attachment();
     let shown = Shown {
         id: file.id,
+        object: file.object_id,
         name: &file.name,
         mime_type: &file.mime_type,
     };
     let timeout = app.settings.files.upload_timeout;
+    let shown = (shown, file.size);
     let url = app.storage().upload_url(shown, now, timeout).await?;
     Ok((added, url))
 }
@@ -117,6 +119,7 @@ pub async fn upload(
     }
     let file = Attachment {
         id: key.into(),
+        object_id: key,
         name,
         size: stored.size,
         width: stored.width,
@@ -349,8 +352,10 @@ impl NewAttachment {
     /// whether that was said or not: its kind does not change when its file has come.
     fn row(&self, status: UploadStatus, mime_type: String, now: DateTime<Utc>) -> Attachment {
         let picture = self.kind == AttachmentKind::File && file::is_raster(&mime_type);
+        let id = AttachmentId::generate();
         Attachment {
-            id: AttachmentId::generate(),
+            id,
+            object_id: id.uuid(),
             organization_id: Uuid::nil().into(),
             uploader_id: None,
             message_id: None,

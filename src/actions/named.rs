@@ -21,6 +21,9 @@ pub struct Named {
     pub reply_to: Option<MessageId>,
     /// Its files.
     pub files: Vec<Attachment>,
+    /// The faults of its files: of no account where the same call has made the message before, for
+    /// a file may have gone since.
+    pub missing: Faults,
 }
 
 /// Finds what a message names; `thread` is none if it is only about to be opened, and `prefix` is
@@ -46,14 +49,16 @@ pub async fn find(
     };
     let reactions = reaction::in_name_of(viewer, &input.reactions)?;
     let path = format!("{prefix}attachmentIds");
+    let mut missing = Faults::default();
     let named = &input.values.attachments;
-    let files = attaching::find(conn, organization, named, (faults, &path)).await?;
+    let files = attaching::find(conn, organization, named, (&mut missing, &path)).await?;
     let path = format!("{prefix}reactions");
     reaction::reactors(conn, organization, &reactions, &path, faults).await?;
     Ok(Named {
         sender,
         reply_to,
         files,
+        missing,
     })
 }
 

@@ -104,9 +104,13 @@ pub async fn post(
         sender,
         reply_to,
         files,
+        missing,
     } = named::find(conn, viewer, place, input, (&mut faults, "")).await?;
     let way = direction::of(conn, viewer, change, &input.values, sender).await;
     let way = faults.gather("", way)?;
+    if !faults.is_empty() {
+        faults.gather("", missing.clone().finish())?;
+    }
     faults.finish()?;
     let (sender, direction) = way.expect("found, if nothing is at fault");
     if input.values.private && !change.access().is_staff() {
@@ -114,7 +118,6 @@ pub async fn post(
             "only agents, admins and API keys write private notes".to_owned(),
         ));
     }
-    attaching::check_own(viewer, sender, &files)?;
     let reactions = format!("{:?}", input.reactions);
     let made_of = (
         &input.values,
@@ -131,6 +134,8 @@ pub async fn post(
         let same = known.input_hash == input_hash && change.access().sees(&known);
         return if same { Ok(known) } else { Err(taken()) };
     }
+    missing.finish()?;
+    attaching::check_own(viewer, sender, &files)?;
     if !input.values.draft {
         let sending = Sending {
             sender,

@@ -176,9 +176,14 @@ pub async fn open(
         }
         None => None,
     };
+    let mut missing = Faults::default();
     if let Some(message) = &input.message {
         let prefix = format!("{prefix}message.");
-        named::find(conn, viewer, (id, None), message, (&mut faults, &prefix)).await?;
+        let named = named::find(conn, viewer, (id, None), message, (&mut faults, &prefix));
+        missing = named.await?.missing;
+    }
+    if !faults.is_empty() {
+        faults.gather("", missing.clone().finish())?;
     }
     faults.finish()?;
     // From here on nobody else opens a thread in this organization: so the externalId is free
@@ -191,6 +196,7 @@ pub async fn open(
     {
         return find_same(conn, viewer, known, &input_hash, now).await;
     }
+    missing.finish()?;
     let new = new_thread(viewer, &organization, input, last_number + 1, now);
     let new = NewThread {
         input_hash: input.values.external_id.as_ref().map(|_| input_hash),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncConnection;
+use uuid::Uuid;
 
 use crate::actions::attaching;
 use crate::actions::attachment::{locked, tell};
@@ -17,6 +18,10 @@ use crate::db::unused_file;
 use crate::error::{Error, Result};
 use crate::ids::AttachmentId;
 use crate::storage::{Declared, Stored};
+
+/// When what is left of an upload goes, and what a client goes on putting there: after any address
+/// of an upload has ended.
+const LEFT: TimeDelta = TimeDelta::days(1);
 
 /// How often a file may be put on a message, or taken off, while it is said that it has come.
 const ATTEMPTS: usize = 10;
@@ -49,17 +54,47 @@ pub async fn complete(
         name: file.name.clone(),
         mime_type: file.mime_type.clone(),
     };
-    match app.storage().accept(id.uuid(), &declared, file.size).await {
-        Ok(stored) => {
-            let settled = settle(app, viewer, id, &Outcome::Uploaded(stored)).await?;
-            as_wanted(settled, cancelled)
+    // An object of this call alone, which belongs to nothing until the file is settled with it.
+    let object = Uuid::now_v7();
+    let remove_at = app.clock.now() + LEFT;
+    unused_file::add(&mut app.conn().await?, &[object], remove_at).await?;
+    let accepted = app
+        .storage()
+        .accept(id.uuid(), object, &declared, file.size);
+    let settled = match accepted.await {
+        Ok(stored) => settle(app, viewer, id, &Outcome::Uploaded(object, stored)).await,
+        // Nothing has come yet, or the storage is away; unless another call has settled it.
+        Err(error @ (Error::Conflict(_) | Error::Internal(_))) => {
+            match attachments::by_id(&mut app.conn().await?, viewer, id).await {
+                Ok(found) if found.attachment().status != UploadStatus::Uploading => Ok(found),
+                _ => Err(error),
+            }
         }
-        // Nothing has come yet, or the storage is away.
-        Err(error @ (Error::Conflict(_) | Error::Internal(_))) => Err(error),
-        Err(error) => {
-            settle(app, viewer, id, &Outcome::Failed).await?;
-            Err(error.at("attachmentId"))
+        Err(error) => match settle(app, viewer, id, &Outcome::Failed).await {
+            Ok(found) if found.attachment().status == UploadStatus::Failed => {
+                Err(error.at("attachmentId"))
+            }
+            settled => settled,
+        },
+    };
+    clear(app, id, object, settled.is_ok()).await;
+    as_wanted(settled?, cancelled)
+}
+
+/// Clears away what is left of an upload that a call has looked at. What stays all the same, the
+/// sweeper removes a day later.
+async fn clear(app: &App, id: AttachmentId, object: Uuid, settled: bool) {
+    let cleared = async {
+        let mut conn = app.conn().await?;
+        unused_file::give_up(&mut conn, &[object], app.clock.now()).await?;
+        drop(conn);
+        if settled {
+            app.storage().discard(id.uuid()).await?;
         }
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = cleared.await {
+        tracing::warn!(%id, ?error, "what an upload has left could not be cleared away");
     }
 }
 
@@ -74,7 +109,7 @@ pub async fn give_up(app: &Arc<App>, id: AttachmentId) -> Result<()> {
 
 /// What has become of an awaited file.
 enum Outcome {
-    Uploaded(Stored),
+    Uploaded(Uuid, Stored),
     Failed,
     Cancelled,
 }
@@ -99,7 +134,6 @@ async fn settle(
     id: AttachmentId,
     outcome: &Outcome,
 ) -> Result<AttachmentAccess> {
-    let timeout = app.settings.files.upload_timeout;
     for _ in 0..ATTEMPTS {
         let now = app.clock.now();
         let mut conn = app.conn().await?;
@@ -121,7 +155,7 @@ async fn settle(
                     return Ok(None);
                 }
                 let before = file.status;
-                let file = settled(conn, file, outcome, (now, timeout)).await?;
+                let file = settled(conn, file, outcome, now).await?;
                 let Some((mut change, message)) = change else {
                     let file = attachments::unattached(viewer, file);
                     return Ok(Some((file.ok_or(Error::NotFound("attachment"))?, None)));
@@ -151,13 +185,17 @@ async fn settled(
     conn: &mut Conn,
     mut file: Attachment,
     outcome: &Outcome,
-    (now, timeout): (DateTime<Utc>, TimeDelta),
+    now: DateTime<Utc>,
 ) -> Result<Attachment> {
     if file.status != UploadStatus::Uploading {
         return Ok(file);
     }
     match outcome {
-        Outcome::Uploaded(stored) => {
+        Outcome::Uploaded(object, stored) => {
+            if !unused_file::claim(conn, *object).await? {
+                return Err(Error::Conflict("the upload took too long".to_owned()));
+            }
+            file.object_id = *object;
             file.status = UploadStatus::Uploaded;
             file.mime_type.clone_from(&stored.mime_type);
             file.width = stored.width;
@@ -168,10 +206,7 @@ async fn settled(
     }
     file.unattached_since = file.unattached_since.map(|_| now);
     attachment::save(conn, &file).await?;
-    if file.status != UploadStatus::Uploaded {
-        // Something may still come, as long as its address is valid.
-        let remove_at = now.max(file.created_at + timeout);
-        unused_file::add(conn, &[file.id.uuid()], remove_at).await?;
-    }
+    // Something may still come, as long as its address is valid.
+    unused_file::add(conn, &[file.id.uuid()], now + LEFT).await?;
     Ok(file)
 }

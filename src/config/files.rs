@@ -99,7 +99,12 @@ mod tests {
     fn an_upload_is_awaited_for_a_day_at_most_and_nothing_is_kept_for_no_time() {
         assert_eq!(upload_timeout("90m"), Ok(TimeDelta::minutes(90)));
         assert!(upload_timeout("24h").is_ok() && upload_timeout("25h").is_err());
-        assert!(upload_timeout("0s").is_err() && kept("0d").is_err() && kept("30d").is_ok());
+        assert!(
+            upload_timeout("0s").is_err()
+                && kept("0d").is_err()
+                && kept("0s").is_err()
+                && kept("30d").is_ok()
+        );
     }
 
     #[test]

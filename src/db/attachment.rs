@@ -1,6 +1,6 @@
 //! Attachments: files of messages, and files that are on no message yet or no longer.
 //!
-//! Their bytes are in the storage, under the same id.
+//! Their bytes are in the storage, under an id of their own.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -20,8 +20,10 @@ use crate::ids::{AttachmentId, MessageId, OrganizationId, UserId};
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = attachments, check_for_backend(diesel::pg::Pg))]
 pub struct Attachment {
-    /// Our id, which its bytes have as well.
+    /// Our id, under which its uploader may put its bytes.
     pub id: AttachmentId,
+    /// Under which its bytes are, once it is UPLOADED.
+    pub object_id: Uuid,
     /// The tenant.
     pub organization_id: OrganizationId,
     /// Whose it is; nobody: a backend's.
@@ -145,6 +147,7 @@ pub async fn detach(
 pub async fn save(conn: &mut Conn, attachment: &Attachment) -> Result<()> {
     diesel::update(attachments::table.find(attachment.id))
         .set((
+            attachments::object_id.eq(attachment.object_id),
             attachments::status.eq(attachment.status),
             attachments::mime_type.eq(&attachment.mime_type),
             attachments::size.eq(attachment.size),

@@ -3,8 +3,9 @@
 //! Never asks who wants them: whoever has a signed address was allowed to see the file.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use crate::db::pool::Conn;
 use crate::error::Result;
@@ -13,6 +14,9 @@ use crate::ids::AttachmentId;
 /// What is known of a file's bytes.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct File {
+    /// Under which they are in the storage.
+    #[diesel(sql_type = SqlUuid)]
+    pub object_id: Uuid,
     /// Its name.
     #[diesel(sql_type = Text)]
     pub name: String,
@@ -27,11 +31,11 @@ pub struct File {
 /// A file that is there, and on no message that was deleted.
 pub async fn servable(conn: &mut Conn, id: AttachmentId) -> Result<Option<File>> {
     Ok(diesel::sql_query(
-        "SELECT a.name, a.mime_type, a.size FROM attachments a
+        "SELECT a.object_id, a.name, a.mime_type, a.size FROM attachments a
          LEFT JOIN messages m ON m.organization_id = a.organization_id AND m.id = a.message_id
          WHERE a.id = $1 AND a.status = 'UPLOADED' AND m.deleted_at IS NULL",
     )
-    .bind::<Uuid, _>(id.uuid())
+    .bind::<SqlUuid, _>(id.uuid())
     .get_result(conn)
     .await
     .optional()?)
@@ -40,9 +44,9 @@ pub async fn servable(conn: &mut Conn, id: AttachmentId) -> Result<Option<File>>
 /// A file that is awaited, as it was declared.
 pub async fn awaited(conn: &mut Conn, id: AttachmentId) -> Result<Option<File>> {
     Ok(diesel::sql_query(
-        "SELECT name, mime_type, size FROM attachments WHERE id = $1 AND status = 'UPLOADING'",
+        "SELECT object_id, name, mime_type, size FROM attachments WHERE id = $1 AND status = 'UPLOADING'",
     )
-    .bind::<Uuid, _>(id.uuid())
+    .bind::<SqlUuid, _>(id.uuid())
     .get_result(conn)
     .await
     .optional()?)

@@ -21,6 +21,7 @@ diesel::table! {
 diesel::table! {
     attachments (id) {
         id -> Uuid,
+        object_id -> Uuid,
         organization_id -> Uuid,
         uploader_id -> Nullable<Uuid>,
         message_id -> Nullable<Uuid>,
@@ -308,6 +309,7 @@ diesel::table! {
     unused_files (id) {
         id -> Uuid,
         remove_at -> Timestamptz,
+        removing -> Bool,
     }
 }
 

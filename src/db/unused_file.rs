@@ -3,7 +3,8 @@
 //! A row stands here before the first byte is stored, and goes in the transaction that gives the
 //! object a row of its own: whatever fails in between, the object is found and removed.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use diesel::dsl::not;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -11,9 +12,6 @@ use uuid::Uuid;
 use crate::db::pool::Conn;
 use crate::db::schema::unused_files;
 use crate::error::Result;
-
-/// When an object is tried again that could not be removed.
-const TRIED_AGAIN: TimeDelta = TimeDelta::minutes(5);
 
 /// Notes objects that are about to be stored, and when they go if nobody claims them.
 pub async fn add(conn: &mut Conn, ids: &[Uuid], remove_at: DateTime<Utc>) -> Result<()> {
@@ -31,11 +29,12 @@ pub async fn add(conn: &mut Conn, ids: &[Uuid], remove_at: DateTime<Utc>) -> Res
     Ok(())
 }
 
-/// Takes an object for a row of this transaction; whether it was still there.
+/// Takes an object for a row of this transaction; whether it was still there, and stays.
 pub async fn claim(conn: &mut Conn, id: Uuid) -> Result<bool> {
-    let claimed = diesel::delete(unused_files::table.find(id))
-        .execute(conn)
-        .await?;
+    let kept = unused_files::table
+        .find(id)
+        .filter(not(unused_files::removing));
+    let claimed = diesel::delete(kept).execute(conn).await?;
     Ok(claimed == 1)
 }
 
@@ -48,15 +47,13 @@ pub async fn give_up(conn: &mut Conn, ids: &[Uuid], now: DateTime<Utc>) -> Resul
     Ok(())
 }
 
-/// Removes objects that are due, by `remove`, which says whether it has; answers how many have
-/// gone. Nobody claims one meanwhile, and several servers remove different ones. What could not be
-/// removed is tried again later.
-pub async fn remove_due<F: Future<Output = bool> + Send>(
+/// Takes some objects that are due to be removed: until then they are this server's, and nobody
+/// claims them any more. What is not forgotten by then is due again.
+pub async fn take_due(
     conn: &mut Conn,
-    now: DateTime<Utc>,
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
     most: i64,
-    remove: impl Fn(Uuid) -> F + Send + Sync,
-) -> Result<usize> {
+) -> Result<Vec<Uuid>> {
     conn.transaction(async |conn| {
         let due: Vec<Uuid> = unused_files::table
             .filter(unused_files::remove_at.le(now))
@@ -67,19 +64,24 @@ pub async fn remove_due<F: Future<Output = bool> + Send>(
             .skip_locked()
             .load(conn)
             .await?;
-        let (mut removed, mut kept) = (Vec::new(), Vec::new());
-        for id in due {
-            if remove(id).await {
-                removed.push(id);
-            } else {
-                kept.push(id);
-            }
-        }
-        diesel::delete(unused_files::table.filter(unused_files::id.eq_any(&removed)))
+        diesel::update(unused_files::table.filter(unused_files::id.eq_any(&due)))
+            .set((
+                unused_files::remove_at.eq(until),
+                unused_files::removing.eq(true),
+            ))
             .execute(conn)
             .await?;
-        give_up(conn, &kept, now + TRIED_AGAIN).await?;
-        Ok(removed.len())
+        Ok(due)
     })
     .await
+}
+
+/// Forgets objects that were taken until then, and are gone; but not one that was noted anew
+/// meanwhile, of which more may come.
+pub async fn forget(conn: &mut Conn, ids: &[Uuid], until: DateTime<Utc>) -> Result<()> {
+    let gone = unused_files::table
+        .filter(unused_files::id.eq_any(ids))
+        .filter(unused_files::remove_at.eq(until));
+    diesel::delete(gone).execute(conn).await?;
+    Ok(())
 }

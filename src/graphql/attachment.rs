@@ -155,6 +155,7 @@ impl File {
         }
         let shown = Shown {
             id: row.id,
+            object: row.object_id,
             name: &row.name,
             mime_type: &row.mime_type,
         };
@@ -186,8 +187,8 @@ impl File {
         self.row().status.into()
     }
 
-    /// Where it can be fetched by GET or HEAD, without a credential, ranges of it too; null as
-    /// long as it is not UPLOADED. Signed when it is asked for: good for this file until
+    /// Where it can be fetched by GET, without a credential, ranges of it too; by HEAD as well,
+    /// unless the address is one of S3. Null as long as it is not UPLOADED. Signed when it is asked for: good for this file until
     /// `urlExpiresAt`, so ask anew rather than keep it. What a browser might run is sent as a
     /// download.
     async fn url(&self, ctx: &Context<'_>) -> Result<Option<String>> {

@@ -65,7 +65,7 @@ async fn hand_out(app: &App, id: &str, method: &Method, headers: &HeaderMap) -> 
     let found = file::servable(&mut app.conn().await?, id).await?;
     let file = found.ok_or(Error::NotFound("file"))?;
     let size = u64::try_from(file.size).map_err(Error::internal)?;
-    // The bytes of a key are never others.
+    // The bytes of a file are never others.
     let etag = format!("\"{}\"", id.uuid().simple());
     if is_known(&etag, headers) {
         return Ok((StatusCode::NOT_MODIFIED, lasting(&etag)).into_response());
@@ -87,7 +87,7 @@ async fn hand_out(app: &App, id: &str, method: &Method, headers: &HeaderMap) -> 
     let body = if *method == Method::HEAD {
         Body::empty()
     } else {
-        Body::from_stream(app.storage().get(id.uuid(), start..end).await?.map(
+        Body::from_stream(app.storage().get(file.object_id, start..end).await?.map(
             // The cause is told by the log; the client sees that the body ends too early.
             |piece| piece.map_err(|error| std::io::Error::other(format!("{error:?}"))),
         ))
@@ -196,10 +196,7 @@ pub async fn receive(
 async fn take_in(app: &App, id: &str, headers: &HeaderMap, incoming: &mut Incoming) -> Result<()> {
     let id: AttachmentId = id.parse().map_err(|_| Error::NotFound("file"))?;
     let awaited = file::awaited(&mut app.conn().await?, id).await?;
-    let Some(file) = awaited else {
-        let why = "the file has come already, or is not awaited any more";
-        return Err(Error::Conflict(why.to_owned()));
-    };
+    let file = awaited.ok_or_else(not_awaited)?;
     let size = u64::try_from(file.size).map_err(Error::internal)?;
     let said = headers.get(header::CONTENT_LENGTH);
     if said.is_some_and(|said| said.as_bytes() != size.to_string().as_bytes()) {
@@ -213,7 +210,18 @@ async fn take_in(app: &App, id: &str, headers: &HeaderMap, incoming: &mut Incomi
     let stored = app
         .storage()
         .put(Place::Uploads, id.uuid(), &declared, size, body);
-    stored.await.map(drop)
+    stored.await?;
+    // What becomes of it may have been settled while it came: then nobody takes it any more.
+    if file::awaited(&mut app.conn().await?, id).await?.is_none() {
+        app.storage().discard(id.uuid()).await?;
+        return Err(not_awaited());
+    }
+    Ok(())
+}
+
+fn not_awaited() -> Error {
+    let why = "the file has come already, or is not awaited any more";
+    Error::Conflict(why.to_owned())
 }
 
 /// What comes, and an error at its end if that is not so many bytes.

@@ -156,11 +156,13 @@ async fn answer_with_files(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Box::new(refusal(status, "UNSUPPORTED_MEDIA_TYPE", why)));
     }
-    // Nobody stores anything whom nobody knows.
-    if asker(server, headers).await.map_err(failed)?.is_none() {
+    let known = |session: Result<Option<Session>>| {
         let why = "a credential is required to send files";
-        return Err(failed(Error::Unauthenticated(why.to_owned())));
-    }
+        let nobody = || Error::Unauthenticated(why.to_owned());
+        session.and_then(|session| session.ok_or_else(nobody))
+    };
+    // Nobody stores anything whom nobody knows.
+    known(asker(server, headers).await).map_err(failed)?;
     let request = multipart::read(app, headers, incoming, keys).await;
     let request = request.map_err(|error| {
         let is_malformed = matches!(error, Error::BadUserInput(_));
@@ -170,13 +172,13 @@ async fn answer_with_files(
         }
         response
     })?;
-    // Files take their time: who asked may have lost his rights meanwhile.
-    let session = session(app, headers).await.map_err(failed)?;
     match asked::in_value(app, request.operations)? {
         Asked::One(params) => {
+            // All of that may have taken long: what counts is what the sender may do now.
+            let session = known(session(app, headers).await).map_err(failed)?;
             let answer = match Operation::parse(server, params) {
                 Ok(operation) => {
-                    let asking = Asking::new(Arc::clone(app), session).with(request.files);
+                    let asking = Asking::new(Arc::clone(app), Some(session)).with(request.files);
                     operation.execute(app, &server.schema, asking).await
                 }
                 Err(answer) => *answer,

@@ -11,6 +11,9 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 /// A client that sends nothing for so long has gone away.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// So long a body may take in all.
+const WHOLE: Duration = Duration::from_secs(3600);
+
 /// So long what nobody wants any more is let in, so that the client reads the answer.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -18,6 +21,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct Incoming {
     body: BodyDataStream,
     silence: Pin<Box<Sleep>>,
+    /// Whether the client is waited for, rather than what takes in what it sends.
+    waits: bool,
+    until: Instant,
 }
 
 impl Incoming {
@@ -26,6 +32,8 @@ impl Incoming {
         Self {
             body: body.into_data_stream(),
             silence: Box::pin(sleep(SILENCE)),
+            waits: false,
+            until: Instant::now() + WHOLE,
         }
     }
 
@@ -52,8 +60,17 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Poll::Ready(piece) = self.body.poll_next_unpin(cx) {
-            self.silence.as_mut().reset(Instant::now() + SILENCE);
-            return Poll::Ready(piece.map(|piece| piece.map_err(|_| "it did not come whole")));
+            self.waits = false;
+            return Poll::Ready(piece.map(|piece| match piece {
+                Ok(_) if Instant::now() > self.until => Err("it takes too long"),
+                Ok(piece) => Ok(piece),
+                Err(_) => Err("it did not come whole"),
+            }));
+        }
+        if !self.waits {
+            self.waits = true;
+            let until = self.until.min(Instant::now() + SILENCE);
+            self.silence.as_mut().reset(until);
         }
         ready!(self.silence.as_mut().poll(cx));
         Poll::Ready(Some(Err("nothing came any more")))

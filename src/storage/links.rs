@@ -11,8 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 use object_store::signer::{HeaderValue, Method, SignedUrlOptions, Signer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -40,8 +41,10 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
 /// What an address says of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a> {
-    /// Its attachment, whose UUID is its key.
+    /// Its attachment, under whose UUID a client puts it.
     pub id: AttachmentId,
+    /// Its key.
+    pub object: Uuid,
     /// Its name.
     pub name: &'a str,
     /// Its media type.
@@ -135,7 +138,7 @@ impl Storage {
                     ),
                     ("response-content-type", kind.to_owned()),
                 ]);
-                let path = self.path(Place::Files, file.id.uuid());
+                let path = self.path(Place::Files, file.object);
                 presigned(signer.as_ref(), Method::GET, &path, lifetime, &options).await?
             }
             None => {
@@ -147,11 +150,10 @@ impl Storage {
     }
 
     /// Where a client may put the bytes of a file for a while; `accept` makes a file of them, if
-    /// there are as many as it has declared. This server looks at that while they come; S3 does
-    /// not.
+    /// there are as many as it has declared.
     pub async fn upload_url(
         &self,
-        file: Shown<'_>,
+        (file, size): (Shown<'_>, i64),
         now: DateTime<Utc>,
         lifetime: TimeDelta,
     ) -> Result<UploadLink> {
@@ -159,7 +161,10 @@ impl Storage {
         let url = match &self.signer {
             Some(signer) => {
                 let kind = HeaderValue::from_str(file.mime_type).map_err(Error::internal)?;
-                let options = SignedUrlOptions::new().with_signed_header(CONTENT_TYPE, kind);
+                // Clients send a length by themselves, and browsers let nobody say it.
+                let options = SignedUrlOptions::new()
+                    .with_signed_header(CONTENT_TYPE, kind)
+                    .with_signed_header(CONTENT_LENGTH, HeaderValue::from(size));
                 let path = self.path(Place::Uploads, file.id.uuid());
                 presigned(signer.as_ref(), Method::PUT, &path, lifetime, &options).await?
             }

@@ -1,9 +1,10 @@
 //! Writes an object part by part, with few of them in memory, or not at all.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::{fs, io};
 
 use bytes::BytesMut;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::task::JoinSet;
@@ -11,13 +12,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
 
-/// The bytes of a part: what S3 asks for at least.
-const PART: usize = 5 * 1024 * 1024;
+/// The bytes of a part where any do.
+pub const SMALL: usize = 256 * 1024;
+
+/// The bytes of a part in S3: what it asks for at least.
+pub const LARGE: usize = 5 * 1024 * 1024;
 
 /// An object that is being written. Dropped before its end, it is given up.
 pub struct Parts {
     store: Arc<dyn ObjectStore>,
     path: Path,
+    /// The bytes of a part.
+    size: usize,
     /// The part that is being filled. What fits into one needs no others.
     part: BytesMut,
     begun: Option<Begun>,
@@ -33,10 +39,11 @@ struct Begun {
 
 impl Parts {
     /// Nothing is written yet.
-    pub fn new(store: Arc<dyn ObjectStore>, path: Path, tasks: TaskTracker) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, path: Path, size: usize, tasks: TaskTracker) -> Self {
         Self {
             store,
             path,
+            size,
             part: BytesMut::new(),
             begun: None,
             tasks,
@@ -46,10 +53,10 @@ impl Parts {
     /// Takes more, as fast as the store takes it.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            if self.part.len() == PART {
+            if self.part.len() == self.size {
                 self.send().await?;
             }
-            let fits = bytes.len().min(PART - self.part.len());
+            let fits = bytes.len().min(self.size - self.part.len());
             let (now, later) = bytes.split_at(fits);
             // Copied: a client can send pieces so small that they would take far more memory than
             // their bytes.
@@ -61,7 +68,7 @@ impl Parts {
 
     /// Sends the part that was filled, once the one before it is there.
     async fn send(&mut self) -> Result<()> {
-        let part = std::mem::replace(&mut self.part, BytesMut::with_capacity(PART)).freeze();
+        let part = std::mem::replace(&mut self.part, BytesMut::with_capacity(self.size)).freeze();
         let begun = match &mut self.begun {
             Some(begun) => begun,
             begun => {
@@ -119,23 +126,23 @@ impl Drop for Parts {
     }
 }
 
-/// So many clients may have put the same object at once when a server was killed.
-const AT_ONCE: u8 = 10;
-
-/// Removes what a server has begun to write to a directory and did not end because it was killed:
-/// the store writes beside the object, under its name with a number.
-pub fn remove_begun(directory: &LocalFileSystem, path: &Path) -> Result<()> {
-    let object = directory
-        .path_to_filesystem(path)
-        .map_err(Error::internal)?;
-    for number in 1..=AT_ONCE {
-        let mut begun = object.clone().into_os_string();
-        begun.push(format!("#{number}"));
-        match std::fs::remove_file(begun) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::internal(error));
+/// Removes what a server has begun to write to a directory under these keys and did not end because
+/// it was killed: the store writes beside the object, under its name with a number.
+pub fn remove_begun(directory: &std::path::Path, keys: &HashSet<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let begun = name.to_str().and_then(|name| name.split_once('#'));
+        if begun.is_some_and(|(key, _)| keys.contains(key)) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
-            _ => {}
         }
     }
     Ok(())

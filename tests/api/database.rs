@@ -249,9 +249,9 @@ async fn no_row_can_cross_organizations() {
                 people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
             ),
             format!(
-                "INSERT INTO attachments (id, organization_id, uploader_id, message_id, place, kind, status,
+                "INSERT INTO attachments (id, object_id, organization_id, uploader_id, message_id, place, kind, status,
                    name, mime_type, size, created_at)
-                 SELECT gen_random_uuid(), {tenant}, u.id, m.id, 1, 'FILE', 'UPLOADED', 'x', 'text/plain', 1, now() {}",
+                 SELECT gen_random_uuid(), gen_random_uuid(), {tenant}, u.id, m.id, 1, 'FILE', 'UPLOADED', 'x', 'text/plain', 1, now() {}",
                 people.replace("WHERE t.", "JOIN messages m ON true WHERE m.thread_id = t.id AND t.")
             ),
             format!(

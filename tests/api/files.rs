@@ -4,6 +4,7 @@
 mod addresses;
 mod multipart;
 mod serving;
+mod slow;
 
 use serde_json::{Value, json};
 

@@ -50,14 +50,28 @@ impl MessageAccess {
     }
 }
 
-/// The attachment, if the viewer sees it.
+/// The attachment, if the viewer sees it, or may change it.
 pub async fn by_id(conn: &mut Conn, viewer: &Viewer, id: AttachmentId) -> Result<AttachmentAccess> {
-    let mut seen = by_ids(conn, viewer, &[id]).await?;
+    let mut seen = reached(conn, viewer, &[id]).await?;
     seen.pop().ok_or(Error::NotFound("attachment"))
 }
 
-/// Those of the attachments that the viewer sees. A tombstone has none, but to API keys.
+/// Those of the attachments that the viewer sees. A tombstone has none.
 pub async fn by_ids(
+    conn: &mut Conn,
+    viewer: &Viewer,
+    ids: &[AttachmentId],
+) -> Result<Vec<AttachmentAccess>> {
+    let mut seen = reached(conn, viewer, ids).await?;
+    seen.retain(|access| {
+        let message = access.message.as_ref();
+        message.is_none_or(|access| access.message().deleted_at.is_none())
+    });
+    Ok(seen)
+}
+
+/// The same, and to API keys, which change them too, those of tombstones.
+async fn reached(
     conn: &mut Conn,
     viewer: &Viewer,
     ids: &[AttachmentId],

@@ -303,7 +303,7 @@ async fn a_tombstone_shows_no_files_and_they_come_back_with_it() {
     );
     act(ada, "deleteMessage", &message).await.at("/message/id");
     assert_eq!(names(&talk.bob, &message).await, Vec::<String>::new());
-    for who in [ada, &talk.bob] {
+    for who in [ada, &talk.bob, backend] {
         assert!(who.attachment(&file).await.is_null());
     }
     assert_eq!(ada.fetch(&url).await.0, 404, "an address given out before");
@@ -323,4 +323,28 @@ async fn a_tombstone_shows_no_files_and_they_come_back_with_it() {
     act(ada, "restoreMessage", &message).await.at("/message/id");
     assert_eq!(names(&talk.bob, &message).await, ["1.txt"]);
     assert_eq!(ada.fetch(&url).await.0, 200);
+}
+
+#[tokio::test]
+async fn messages_that_exchange_files_do_not_wait_for_each_other() {
+    let talk = Talk::new().await;
+    let ada = &talk.ada;
+    let thread = ada.open_thread(json!({})).await;
+    for _ in 0..10 {
+        let (one, two) = (ada.uploaded("1.txt").await, ada.uploaded("2.txt").await);
+        let first = post(&talk, ada, json!({ "body": "x", "attachmentIds": [one] })).await;
+        let second = json!({ "threadId": thread, "body": "x", "attachmentIds": [two] });
+        let second = ada.mutate("createMessage", second, "message { id }").await;
+        let (first, second) = (first.text("/message/id"), second.text("/message/id"));
+        let swap = |add: &str, remove: &str| json!({ "addAttachmentIds": [add], "removeAttachmentIds": [remove] });
+        let (gave, took) = tokio::join!(
+            edit(ada, &first, swap(&two, &one)),
+            edit(ada, &second, swap(&one, &two)),
+        );
+        for done in [gave, took] {
+            if done.body.get("errors").is_some() {
+                assert_eq!(done.code(), "CONFLICT");
+            }
+        }
+    }
 }

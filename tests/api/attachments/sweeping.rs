@@ -8,7 +8,8 @@ use super::{names, post};
 use crate::support::files::File;
 use crate::support::server::Server;
 use crate::support::socket::eventually;
-use crate::support::talk::Talk;
+use crate::support::talk::{Talk, plus};
+use crate::support::unique;
 
 /// Makes time pass for a row.
 async fn age(attachment: &str, what: &str) {
@@ -140,35 +141,23 @@ async fn what_an_upload_leaves_behind_that_was_refused_goes() {
     let app = &Server::get().await.app;
     // The bytes have come by then, and nobody may put them there.
     let message = talk.bob.say(&talk.thread, "His").await;
-    let mut behind = Vec::new();
-    let left = "SELECT id::text FROM unused_files";
-    for row in sql.query(left, &[]).await.expect("rows") {
-        behind.push(row.get::<_, String>(0));
-    }
-    let refused = talk
-        .ada
-        .upload(&File::text("x.txt"), json!({ "messageId": message }))
-        .await;
-    assert_eq!(refused.code(), "FORBIDDEN");
-    let mut new = Vec::new();
-    for row in sql.query(left, &[]).await.expect("rows") {
-        new.push(row.get::<_, String>(0));
-    }
-    new.retain(|id| !behind.contains(id));
-    assert!(!new.is_empty(), "something is left behind, and known to be");
-    for id in &new {
-        sql.execute(
-            "UPDATE unused_files SET remove_at = now() WHERE id = $1::text::uuid",
-            &[id],
-        )
-        .await
-        .expect("it is due");
-    }
+    let words = unique("words");
+    let file = File::new("x.txt", "text/plain", words.clone());
+    let refused = talk.ada.upload(&file, json!({ "messageId": message }));
+    assert_eq!(refused.await.code(), "FORBIDDEN");
+    // Others upload at the same time: this one is known by its words.
+    let kept = |id: &str| std::fs::read(app.settings.data_dir.join(format!("files/files/{id}")));
+    let rows = sql.query("SELECT id::text FROM unused_files", &[]).await;
+    let ids = rows.expect("rows").into_iter().map(|row| row.get(0));
+    let left = ids.filter(|id: &String| kept(id).is_ok_and(|bytes| bytes == words.as_bytes()));
+    let left: Vec<String> = left.collect();
+    let [id] = left.as_slice() else {
+        panic!("it is left behind, and known to be");
+    };
+    let due = "UPDATE unused_files SET remove_at = now() WHERE id = $1::text::uuid";
+    sql.execute(due, &[id]).await.expect("it is due");
     sweep().await;
-    for id in new {
-        let id = id.parse().expect("an id");
-        assert!(app.storage().get(id, 0..1).await.is_err());
-    }
+    assert!(kept(id).is_err());
 }
 
 #[tokio::test]
@@ -200,4 +189,53 @@ async fn what_the_storage_does_not_let_go_is_tried_again() {
     sweep().await;
     let rows = sql.query(later, &[&text]).await.expect("rows");
     assert!(rows.is_empty(), "nothing there is as good as removed");
+}
+
+#[tokio::test]
+async fn what_a_server_was_writing_when_it_died_goes() {
+    let server = Server::get().await;
+    let id = uuid::Uuid::now_v7();
+    let files = server.app.settings.data_dir.join("files/files");
+    std::fs::create_dir_all(&files).expect("a directory");
+    // Others with lesser numbers have ended.
+    let begun = files.join(format!("{id}#3"));
+    std::fs::write(&begun, "half of a fi").expect("it is written");
+    let note = "INSERT INTO unused_files (id, remove_at) VALUES ($1::text::uuid, now())";
+    let sql = server.sql().await;
+    let noted = sql.execute(note, &[&id.to_string()]).await;
+    assert_eq!(noted.expect("a row"), 1);
+    sweep().await;
+    eventually("it is gone", async || !begun.exists()).await;
+}
+
+#[tokio::test]
+async fn a_call_is_known_again_when_its_file_has_gone() {
+    let talk = Talk::new().await;
+    let ada = &talk.ada;
+    let (one, two) = (ada.uploaded("1.txt").await, ada.uploaded("2.txt").await);
+    let message = json!({ "externalId": unique("m"), "body": "x", "attachmentIds": [one] });
+    let thread = json!({
+        "externalId": unique("t"), "subject": "x", "message": { "body": "x", "attachmentIds": [two] },
+    });
+    let open = async |input| ada.mutate("createThread", input, "thread { id }").await;
+    let sent = post(&talk, ada, message.clone()).await.text("/message/id");
+    let opened = open(thread.clone()).await.text("/thread/id");
+    for file in [&one, &two] {
+        ada.take_off(file).await.at("/message");
+        age(file, DAY).await;
+    }
+    sweep().await;
+    eventually("the files are gone", async || {
+        ada.attachment(&one).await.is_null() && ada.attachment(&two).await.is_null()
+    })
+    .await;
+    let again = post(&talk, ada, message.clone()).await;
+    assert_eq!(again.text("/message/id"), sent);
+    assert_eq!(open(thread.clone()).await.text("/thread/id"), opened);
+    // Another call is not made with a file that is gone.
+    let other = plus(message, json!({ "externalId": unique("m") }));
+    let refused = post(&talk, ada, other).await;
+    assert_eq!(refused.faults(), ["attachmentIds.0"]);
+    let refused = open(plus(thread, json!({ "externalId": unique("t") }))).await;
+    assert_eq!(refused.faults(), ["message.attachmentIds.0"]);
 }

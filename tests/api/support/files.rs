@@ -169,7 +169,7 @@ impl Actor {
         (status, answer.bytes().await.expect("a body").to_vec())
     }
 
-    /// Whether the bytes of an attachment are in the storage.
+    /// Whether the bytes of an attachment that came with the call are in the storage.
     pub async fn keeps(&self, attachment: &str) -> bool {
         let id: AttachmentId = attachment.parse().expect("an id");
         self.server.app.storage().get(id.uuid(), 0..1).await.is_ok()

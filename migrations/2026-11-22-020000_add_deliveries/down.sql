@@ -1,3 +1,4 @@
 DROP TABLE delivery_queues;
 DROP TABLE deliveries;
+DROP TABLE webhook_terms;
 DROP TABLE webhooks;

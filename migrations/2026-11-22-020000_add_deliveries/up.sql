@@ -25,6 +25,22 @@ COMMENT ON COLUMN webhooks.position_xmax IS 'Its place in the log: what older tr
 COMMENT ON COLUMN webhooks.position_xip IS 'Older transactions that were still running then.';
 COMMENT ON COLUMN webhooks.missed_at IS 'When events were last found to be gone from the log before they became deliveries. Null: never.';
 
+CREATE TABLE webhook_terms (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    organization_id uuid NOT NULL,
+    webhook_id uuid NOT NULL,
+    events text[] NOT NULL,
+    enabled boolean NOT NULL,
+    until_xmax bigint NOT NULL,
+    until_xip bigint[] NOT NULL,
+    FOREIGN KEY (organization_id, webhook_id) REFERENCES webhooks (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX webhook_terms_of ON webhook_terms (webhook_id, id);
+CREATE INDEX webhook_terms_tenant ON webhook_terms (organization_id, webhook_id);
+COMMENT ON TABLE webhook_terms IS 'What webhooks wanted before they were changed, for as long as they have not been told of everything before that.';
+COMMENT ON COLUMN webhook_terms.enabled IS 'Whether it was to be told at all.';
+COMMENT ON COLUMN webhook_terms.until_xmax IS 'Up to when: as position_xmax and position_xip of a webhook.';
+
 CREATE TABLE deliveries (
     id uuid PRIMARY KEY,
     organization_id uuid NOT NULL,

@@ -61,7 +61,7 @@ pub fn url(faults: &mut Faults, path: &str, text: Option<&str>) {
 
 /// An address that this server is to call.
 pub fn webhook_url(faults: &mut Faults, path: &str, text: &str, settings: &Settings) {
-    let judged = || settings.delivery.networks.url(text).err();
+    let judged = || settings.delivery.networks.new_url(text).err();
     add(faults, path, rules::url(text).or_else(judged));
 }
 

@@ -61,13 +61,12 @@ pub async fn enqueue_again(
         return Ok(());
     }
     let known = delivery::of_message(conn, inbox.id, message.id).await?;
-    match known.filter(|known| known.status != DeliveryStatus::Delivered) {
-        Some(known) => {
-            delivery::put_back(conn, &known, change.now).await?;
-            Ok(())
-        }
-        None => enqueue(conn, change, inbox, message).await,
+    if let Some(known) = known.filter(|known| known.status != DeliveryStatus::Delivered)
+        && delivery::put_back(conn, &known, change.now).await?
+    {
+        return Ok(());
     }
+    enqueue(conn, change, inbox, message).await
 }
 
 /// Lets those who deliver know of a message that is on its way, once it is committed.
@@ -78,13 +77,13 @@ pub fn wake(app: &App, message: &Message) {
 }
 
 /// Stores what became of an attempt, unless somebody else has taken the delivery over, and tells
-/// how far its message has come by it.
+/// how far its message has come by it; whether it was stored.
 pub async fn settle(
     app: &Arc<App>,
     claim: &Claim,
     delivery: &Delivery,
     attempt: &Attempt,
-) -> Result<()> {
+) -> Result<bool> {
     let mut conn = app.conn().await?;
     let told = conn
         .transaction(async |conn| {
@@ -101,18 +100,19 @@ pub async fn settle(
             delivery::record(conn, delivery.id, attempt).await?;
             queue::release(conn, claim).await?;
             let Some((mut change, message)) = reported else {
-                return Ok(None);
+                return Ok(Some(None));
             };
             message::save(conn, &message).await?;
             change.tell_message(&message, Fact::MessageUpdated);
             let (_, told) = change.save(conn).await?;
-            Ok::<_, Error>(Some(told))
+            Ok::<_, Error>(Some(Some(told)))
         })
         .await?;
-    if let Some(told) = told {
+    let stored = told.is_some();
+    if let Some(told) = told.flatten() {
         app.bus.publish(told.events());
     }
-    Ok(())
+    Ok(stored)
 }
 
 /// Ends a claim of a queue in which there is nothing to deliver.

@@ -53,12 +53,12 @@ pub async fn upsert(
                 queue::hasten(conn, changed.0.id.uuid(), None).await?;
                 return Ok(changed);
             }
-            if let Some(made) = make(conn, &access, &values, now).await? {
-                return Ok(made);
+            // Those are waited for who make others, or this one, at this moment.
+            webhook::hold_tenant(conn, &access).await?;
+            match webhook::change(conn, &access, &values, now).await? {
+                Some(changed) => Ok(changed),
+                None => make(conn, &access, &values, now).await,
             }
-            // Somebody else has just made it: the insert has waited for that.
-            let changed = webhook::change(conn, &access, &values, now).await?;
-            changed.ok_or_else(|| Error::Conflict("the webhook has just been deleted".to_owned()))
         })
         .await?;
     app.deliveries.notify_one();
@@ -70,7 +70,7 @@ async fn make(
     access: &OrganizationAccess,
     values: &WebhookValues,
     now: DateTime<Utc>,
-) -> Result<Option<(Webhook, Option<WebhookSecret>)>> {
+) -> Result<(Webhook, Option<WebhookSecret>)> {
     let Some(url) = &values.url else {
         let missing = "is required: there is no webhook with this externalId yet";
         return Err(Error::field("url", missing));
@@ -84,7 +84,7 @@ async fn make(
         None => WebhookSecret::generate()?,
     };
     let made = webhook::insert(conn, access, values, (url, &secret), now).await?;
-    Ok(made.map(|webhook| (webhook, Some(secret))))
+    Ok((made, Some(secret)))
 }
 
 fn checked(app: &App, input: UpsertWebhook) -> Result<WebhookValues> {
@@ -136,8 +136,11 @@ pub async fn retry_delivery(app: &Arc<App>, viewer: &Viewer, id: DeliveryId) -> 
         }
         None => {
             let now = app.clock.now();
-            conn.transaction(async |conn| delivery::put_back(conn, &found, now).await)
-                .await?;
+            conn.transaction(async |conn| match found.webhook_id {
+                Some(id) if !webhook::hold(conn, id).await? => Err(Error::NotFound("delivery")),
+                _ => delivery::put_back(conn, &found, now).await,
+            })
+            .await?;
             app.deliveries.notify_one();
         }
     }

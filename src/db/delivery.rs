@@ -5,8 +5,12 @@ pub mod queue;
 
 pub mod target;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use diesel::dsl::{self, exists, sql};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Double, Timestamptz};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -14,7 +18,7 @@ use crate::db::enums::{DeliveryStatus, WebhookEvent};
 use crate::db::inbox::Inbox;
 use crate::db::message::Message;
 use crate::db::pool::Conn;
-use crate::db::schema::deliveries;
+use crate::db::schema::{deliveries, delivery_queues};
 use crate::error::Result;
 use crate::ids::{DeliveryId, InboxId, MessageId, OrganizationId, ThreadId, UserId, WebhookId};
 
@@ -57,7 +61,7 @@ pub struct Delivery {
     pub response_status: Option<i32>,
     /// Why the last attempt failed.
     pub error: Option<String>,
-    /// Since when it is there.
+    /// Since when it is to be delivered.
     pub created_at: DateTime<Utc>,
     /// When it was delivered or given up.
     pub finished_at: Option<DateTime<Utc>>,
@@ -187,21 +191,53 @@ pub struct Attempt {
     pub error: Option<String>,
     /// When it began.
     pub at: DateTime<Utc>,
-    /// When it is to be tried again, if it is pending still.
-    pub next_at: DateTime<Utc>,
+    /// After how long it is to be tried again, if it is pending still.
+    pub pause: Duration,
 }
 
-/// Notes an attempt at a delivery that is pending; one that is not stays as it is.
+/// Counts an attempt that begins now at the first delivery of a queue, and answers with that as it
+/// was before; none: there is nothing to deliver, or the claim has ended. It is counted before
+/// anything can go wrong, so that nothing is tried for ever.
+pub async fn begin(
+    conn: &mut Conn,
+    claim: &queue::Claim,
+    at: DateTime<Utc>,
+) -> Result<Option<Delivery>> {
+    let Some(first) = queue::first(conn, claim).await? else {
+        return Ok(None);
+    };
+    let held = delivery_queues::table
+        .find((claim.target_id, claim.thread_id))
+        .filter(delivery_queues::lease.eq(claim.lease));
+    let pending = deliveries::table
+        .find(first.id)
+        .filter(deliveries::status.eq(DeliveryStatus::Pending))
+        .filter(exists(held));
+    let counted = diesel::update(pending)
+        .set((
+            deliveries::attempts.eq(deliveries::attempts + 1),
+            deliveries::last_attempt_at.eq(at),
+        ))
+        .execute(conn)
+        .await?;
+    Ok((counted > 0).then_some(first))
+}
+
+/// Notes what came of an attempt at a delivery that is pending; one that is not stays as it is.
 pub async fn record(conn: &mut Conn, id: DeliveryId, attempt: &Attempt) -> Result<()> {
     let finished = attempt.status != DeliveryStatus::Pending;
+    // By the database's clock, as claims are: it is one for all servers.
+    let next_at = sql::<Timestamptz>("now() + make_interval(secs => ")
+        .bind::<Double, _>(attempt.pause.as_secs_f64())
+        .sql(")");
     let pending = deliveries::table
         .find(id)
         .filter(deliveries::status.eq(DeliveryStatus::Pending));
     diesel::update(pending)
         .set((
             deliveries::status.eq(attempt.status),
-            deliveries::attempts.eq(deliveries::attempts + i32::from(attempt.tried)),
-            deliveries::next_at.eq(attempt.next_at),
+            deliveries::attempts.eq(deliveries::attempts - i32::from(!attempt.tried)),
+            deliveries::next_at.eq(next_at),
             deliveries::last_attempt_at.eq(Some(attempt.at)),
             deliveries::response_status.eq(attempt.response_status),
             deliveries::error.eq(attempt.error.as_deref()),
@@ -212,9 +248,10 @@ pub async fn record(conn: &mut Conn, id: DeliveryId, attempt: &Attempt) -> Resul
     Ok(())
 }
 
-/// Puts a delivery that failed back, with the same id and in its old place, as if it had never
-/// been tried; whether it had failed. After the commit wake the workers: `App::deliveries`.
-pub async fn put_back(conn: &mut Conn, delivery: &Delivery, now: DateTime<Utc>) -> Result<bool> {
+/// Puts a delivery that has not arrived back, with the same id and in its old place, as if it had
+/// never been tried; whether it was there. What comes of an attempt at it that is under way counts
+/// no more. After the commit wake the workers: `App::deliveries`.
+pub async fn put_back(conn: &mut Conn, delivery: &Delivery, time: DateTime<Utc>) -> Result<bool> {
     let queue = queue::NewQueue {
         target_id: delivery.target(),
         thread_id: delivery.thread_id,
@@ -223,42 +260,52 @@ pub async fn put_back(conn: &mut Conn, delivery: &Delivery, now: DateTime<Utc>) 
         webhook_id: delivery.webhook_id,
     };
     queue::open(conn, &mut [queue]).await?;
-    let failed = deliveries::table
+    // The queue is held from here on, so nobody settles it.
+    let status: Option<DeliveryStatus> = deliveries::table
         .find(delivery.id)
-        .filter(deliveries::status.eq(DeliveryStatus::Failed));
-    let put_back = diesel::update(failed)
+        .filter(deliveries::status.ne(DeliveryStatus::Delivered))
+        .select(deliveries::status)
+        .for_update()
+        .first(conn)
+        .await
+        .optional()?;
+    let Some(status) = status else {
+        return Ok(false);
+    };
+    diesel::update(deliveries::table.find(delivery.id))
         .set((
             deliveries::status.eq(DeliveryStatus::Pending),
             deliveries::attempts.eq(0),
-            deliveries::next_at.eq(now),
+            deliveries::next_at.eq(dsl::now),
             deliveries::response_status.eq(None::<i32>),
             deliveries::error.eq(None::<String>),
+            deliveries::created_at.eq(time),
             deliveries::finished_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(conn)
         .await?;
-    queue::hasten(conn, delivery.target(), Some(delivery.thread_id)).await?;
-    Ok(put_back > 0)
+    let (target, thread) = (delivery.target(), delivery.thread_id);
+    match status {
+        DeliveryStatus::Pending => queue::revoke(conn, (target, thread)).await?,
+        _ => queue::hasten(conn, target, Some(thread)).await?,
+    }
+    Ok(true)
 }
 
-/// Drops some deliveries that were finished before a time; answers how many.
+/// Drops some deliveries that were finished before a time; answers how many. Whatever another
+/// server is dropping, or somebody puts back, is not waited for.
 pub async fn drop_finished(conn: &mut Conn, before: DateTime<Utc>, most: i64) -> Result<usize> {
-    let old = deliveries::table
-        .filter(deliveries::finished_at.lt(before).assume_not_null())
-        .order(deliveries::finished_at)
-        .limit(most)
-        .select(deliveries::id)
-        // Whatever another server is dropping, or somebody puts back, is not waited for.
-        .for_update()
-        .skip_locked();
-    let ids: Vec<DeliveryId> = old.load(conn).await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let finished = deliveries::table
-        .filter(deliveries::id.eq_any(ids))
-        .filter(deliveries::status.ne(DeliveryStatus::Pending));
-    Ok(diesel::delete(finished).execute(conn).await?)
+    Ok(diesel::sql_query(
+        "WITH old AS MATERIALIZED (
+           SELECT id FROM deliveries WHERE finished_at < $1
+           ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+         )
+         DELETE FROM deliveries d USING old WHERE d.id = old.id",
+    )
+    .bind::<Timestamptz, _>(before)
+    .bind::<BigInt, _>(most)
+    .execute(conn)
+    .await?)
 }
 
 impl Delivery {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
+use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -158,6 +158,12 @@ pub async fn at(conn: &mut Conn, places: &[(ThreadId, i64)]) -> Result<Vec<Arc<E
         .load(conn)
         .await?;
     complete(conn, rows).await
+}
+
+/// Whether the log still has what stood at a place, even if that cannot be told any more.
+pub async fn is_kept(conn: &mut Conn, thread: ThreadId, seq: i64) -> Result<bool> {
+    let row = events::table.find((thread, seq));
+    Ok(diesel::select(exists(row)).get_result(conn).await?)
 }
 
 /// The deletion of a thread that a viewer saw at a number of its log; none if the thread is there,

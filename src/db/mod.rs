@@ -25,6 +25,8 @@ pub mod webhook;
 
 pub mod webhook_log;
 
+pub(in crate::db) mod webhook_terms;
+
 pub mod delivery_list;
 
 pub mod thread;

@@ -343,6 +343,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    webhook_terms (id) {
+        id -> Int8,
+        organization_id -> Uuid,
+        webhook_id -> Uuid,
+        events -> Array<Nullable<Text>>,
+        enabled -> Bool,
+        until_xmax -> Int8,
+        until_xip -> Array<Nullable<Int8>>,
+    }
+}
+
+diesel::table! {
     webhooks (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -392,5 +404,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     unused_files,
     users,
     watermarks,
+    webhook_terms,
     webhooks,
 );

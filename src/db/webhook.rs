@@ -10,8 +10,9 @@ use crate::db::access::OrganizationAccess;
 use crate::db::enums::WebhookEvent;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
-use crate::db::schema::{delivery_queues, webhooks};
+use crate::db::schema::{delivery_queues, organizations, webhooks};
 use crate::db::snapshot::Snapshot;
+use crate::db::webhook_terms::{self, Terms};
 use crate::error::Result;
 use crate::ids::{OrganizationId, Ref, WebhookId};
 use crate::webhook::secret::WebhookSecret;
@@ -52,11 +53,6 @@ impl Webhook {
     pub fn events(&self) -> impl Iterator<Item = WebhookEvent> {
         self.events.iter().copied().flatten()
     }
-
-    /// Whether it is told of such events.
-    pub fn wants(&self, event: WebhookEvent) -> bool {
-        self.events.is_empty() || self.events.contains(&Some(event))
-    }
 }
 
 /// What a backend says of a webhook; what is absent stays as it is.
@@ -85,15 +81,15 @@ struct Changed<'a> {
     updated_at: DateTime<Utc>,
 }
 
-/// Makes a webhook with a secret, unless there is one with that externalId: then nothing. It is
-/// told of what is committed from this moment on.
+/// Makes a webhook with a secret, for a tenant that is held and has none with that externalId. It
+/// is told of what is committed from this moment on.
 pub async fn insert(
     conn: &mut Conn,
     organization: &OrganizationAccess,
     values: &WebhookValues,
     (url, secret): (&str, &WebhookSecret),
     now: DateTime<Utc>,
-) -> Result<Option<Webhook>> {
+) -> Result<Webhook> {
     let (position_xmax, position_xip) = columns(&Snapshot::now(conn).await?);
     let new = (
         webhooks::id.eq(WebhookId::generate()),
@@ -110,16 +106,36 @@ pub async fn insert(
     );
     Ok(diesel::insert_into(webhooks::table)
         .values(new)
-        .on_conflict((webhooks::organization_id, webhooks::external_id))
-        .do_nothing()
         .returning(Webhook::as_returning())
         .get_result(conn)
-        .await
-        .optional()?)
+        .await?)
 }
 
-/// Changes the webhook with that externalId, if there is one; within a transaction. One that is
-/// enabled again is told of what is committed from this moment on. Answers with the secret, if that
+/// Lets nobody else make a webhook in a tenant until the transaction ends.
+pub async fn hold_tenant(conn: &mut Conn, organization: &OrganizationAccess) -> Result<()> {
+    organizations::table
+        .find(organization.organization().id)
+        .select(organizations::id)
+        .for_no_key_update()
+        .first::<OrganizationId>(conn)
+        .await?;
+    Ok(())
+}
+
+/// Lets nobody delete a webhook until the transaction ends; whether it is there.
+pub async fn hold(conn: &mut Conn, id: WebhookId) -> Result<bool> {
+    let held: Option<WebhookId> = webhooks::table
+        .find(id)
+        .select(webhooks::id)
+        .for_key_share()
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(held.is_some())
+}
+
+/// Changes the webhook with that externalId, if there is one; within a transaction. What it wants
+/// holds for what is committed from this moment on; what it wanted before, for what was before. Answers with the secret, if that
 /// is another one now.
 pub async fn change(
     conn: &mut Conn,
@@ -127,23 +143,36 @@ pub async fn change(
     values: &WebhookValues,
     now: DateTime<Utc>,
 ) -> Result<Option<(Webhook, Option<WebhookSecret>)>> {
-    let known: Option<(WebhookId, String, bool)> = webhooks::table
-        .filter(webhooks::organization_id.eq(organization.organization().id))
+    let tenant = organization.organization().id;
+    let known: Option<(WebhookId, String, Terms)> = webhooks::table
+        .filter(webhooks::organization_id.eq(tenant))
         .filter(webhooks::external_id.eq(&values.external_id))
-        .select((webhooks::id, webhooks::secret, webhooks::enabled))
+        .select((webhooks::id, webhooks::secret, Terms::as_select()))
         .for_no_key_update()
         .first(conn)
         .await
         .optional()?;
-    let Some((id, secret, enabled)) = known else {
+    let Some((id, secret, known)) = known else {
         return Ok(None);
     };
-    let (position_xmax, position_xip) = if !enabled && values.enabled == Some(true) {
-        let (xmax, xip) = columns(&Snapshot::now(conn).await?);
-        (Some(xmax), Some(xip))
-    } else {
-        (None, None)
+    let new = Terms {
+        events: values
+            .events
+            .as_deref()
+            .map_or_else(|| known.events.clone(), named),
+        enabled: values.enabled.unwrap_or(known.enabled),
     };
+    let (mut position_xmax, mut position_xip) = (None, None);
+    if new != known {
+        let until = Snapshot::now(conn).await?;
+        if known.enabled || webhook_terms::any(conn, id).await? {
+            webhook_terms::keep(conn, (tenant, id), &known, &until).await?;
+        } else {
+            // There is nothing that it is still to be told of.
+            let (xmax, xip) = columns(&until);
+            (position_xmax, position_xip) = (Some(xmax), Some(xip));
+        }
+    }
     let new_secret = values.secret.clone();
     let new_secret = new_secret.filter(|new| new.reveal() != secret);
     let changed = Changed {

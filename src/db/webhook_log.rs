@@ -3,15 +3,17 @@
 //! becomes one delivery, whoever reads at the same time and whoever dies.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use crate::db::delivery::{self, NewDelivery};
 use crate::db::pool::Conn;
-use crate::db::schema::webhooks;
+use crate::db::schema::{webhook_terms as terms, webhooks};
 use crate::db::snapshot::Snapshot;
-use crate::db::webhook::{Webhook, columns};
+use crate::db::webhook::columns;
+use crate::db::webhook_terms::{self, Terms};
 use crate::error::Result;
 use crate::ids::{OrganizationId, WebhookId};
 
@@ -29,12 +31,15 @@ pub struct Behind {
     pub position: Snapshot,
 }
 
-/// Whether any webhook is told of anything.
+/// Whether any webhook is told of anything, or is still to be told of what was before it was
+/// disabled.
 pub async fn any(conn: &mut Conn) -> Result<bool> {
-    let found: Any =
-        diesel::sql_query("SELECT EXISTS (SELECT FROM webhooks WHERE enabled) AS found")
-            .get_result(conn)
-            .await?;
+    let found: Any = diesel::sql_query(
+        "SELECT EXISTS (SELECT FROM webhooks WHERE enabled)
+           OR EXISTS (SELECT FROM webhook_terms) AS found",
+    )
+    .get_result(conn)
+    .await?;
     Ok(found.found)
 }
 
@@ -66,7 +71,8 @@ pub async fn behind(conn: &mut Conn, stale: Option<i64>) -> Result<Vec<Behind>> 
     let moved = news("watermarks", "organization_id");
     let rows: Vec<Row> = diesel::sql_query(format!(
         "SELECT id, organization_id, position_xmax, position_xip FROM webhooks w
-         WHERE enabled AND ({here} OR {away} OR {moved}
+         WHERE (enabled OR EXISTS (SELECT FROM webhook_terms t WHERE t.webhook_id = w.id))
+           AND ({here} OR {away} OR {moved}
            OR least(position_xmax, position_xip[1]) < $1)
          ORDER BY position_xmax, id LIMIT $2"
     ))
@@ -84,23 +90,27 @@ pub async fn behind(conn: &mut Conn, stale: Option<i64>) -> Result<Vec<Behind>> 
     Ok(known.collect())
 }
 
-/// Makes deliveries of what a webhook wants, and moves its position on; nothing if somebody else
-/// has moved it, or is about to. Answers how many deliveries were made.
+/// Makes deliveries of what a webhook wants, or wanted when it happened, and moves its position on;
+/// nothing if somebody else has moved it, or is about to. `told`: what happened, with the
+/// transactions that did it. Answers how many deliveries were made.
 pub async fn take(
     conn: &mut Conn,
     webhook: &Behind,
-    told: Vec<NewDelivery>,
+    told: Vec<(i64, NewDelivery)>,
     after: &Snapshot,
 ) -> Result<usize> {
     conn.transaction(async |conn| {
         // What it wants is read under the lock: whoever was answered that it wants something from
         // now on has been answered before this.
-        let Some(found) = locked(conn, webhook).await? else {
+        let Some(terms) = locked(conn, webhook).await? else {
             return Ok(0);
         };
-        let mut wanted = told;
-        wanted.retain(|delivery| found.wants(delivery.event));
+        let former = webhook_terms::of(conn, webhook.id).await?;
+        let wanted = told.into_iter();
+        let wanted = wanted.filter(|(xid, new)| terms.want(&former, *xid, new.event));
+        let wanted: Vec<NewDelivery> = wanted.map(|(_, new)| new).collect();
         delivery::enqueue(conn, &wanted).await?;
+        webhook_terms::drop_before(conn, &former, after).await?;
         let (xmax, xip) = columns(after);
         diesel::update(webhooks::table.find(webhook.id))
             .set((
@@ -126,6 +136,8 @@ pub async fn skip(
         if locked(conn, webhook).await?.is_none() {
             return Ok(false);
         }
+        let former = webhook_terms::of(conn, webhook.id).await?;
+        webhook_terms::drop_before(conn, &former, to).await?;
         let (xmax, xip) = columns(to);
         diesel::update(webhooks::table.find(webhook.id))
             .set((
@@ -140,15 +152,16 @@ pub async fn skip(
     .await
 }
 
-/// The webhook, locked, if it is where it was and nobody else is at it.
-async fn locked(conn: &mut Conn, webhook: &Behind) -> Result<Option<Webhook>> {
+/// What the webhook wants, and itself locked, if it is where it was and nobody else is at it.
+async fn locked(conn: &mut Conn, webhook: &Behind) -> Result<Option<Terms>> {
     let (xmax, xip) = columns(&webhook.position);
+    let former = terms::table.filter(terms::webhook_id.eq(webhook.id));
     Ok(webhooks::table
         .find(webhook.id)
-        .filter(webhooks::enabled)
+        .filter(webhooks::enabled.or(exists(former)))
         .filter(webhooks::position_xmax.eq(xmax))
         .filter(webhooks::position_xip.eq(xip))
-        .select(Webhook::as_select())
+        .select(Terms::as_select())
         .for_no_key_update()
         .skip_locked()
         .first(conn)

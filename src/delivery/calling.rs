@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::config::delivery::DeliverySettings;
 use crate::error::{Error, Result};
 use crate::ids::DeliveryId;
-use crate::webhook::address::Networks;
+use crate::webhook::address::{Networks, SETTING};
 use crate::webhook::secret::WebhookSecret;
 
 /// How many bytes of an answer are read: what it says is looked at when it is no success, and a
@@ -71,6 +71,13 @@ pub enum Outcome {
         reason: String,
         /// For how long the other side wants to be left alone.
         wait: Option<Duration>,
+    },
+    /// It was not tried, since there was too little time left for it; it is tried again at once.
+    Late,
+    /// The name in the URL leads nowhere that may be called, at this moment.
+    Misled {
+        /// Why.
+        reason: String,
     },
     /// It was not even tried, and will not be.
     Refused {
@@ -126,27 +133,32 @@ impl Caller {
             .await;
         match sent {
             Ok(answer) => judge(answer, call.at).await,
-            Err(error) => Outcome::Failed {
-                status: None,
-                reason: self.reason(&error),
-                wait: None,
-            },
+            Err(error) => self.unanswered(&error),
         }
     }
 
     /// Why there was no answer, without the URL, which may have a secret in it.
-    fn reason(&self, error: &reqwest::Error) -> String {
-        if error.is_timeout() {
-            return format!("there was no answer within {:?}", self.limit);
-        }
-        let mut innermost: &dyn StdError = error;
+    fn unanswered(&self, error: &reqwest::Error) -> Outcome {
+        let mut innermost: &(dyn StdError + 'static) = error;
         while let Some(source) = innermost.source() {
             innermost = source;
         }
-        if error.is_connect() {
+        if let Some(misled) = innermost.downcast_ref::<Misled>() {
+            return Outcome::Misled {
+                reason: misled.to_string(),
+            };
+        }
+        let reason = if error.is_timeout() {
+            format!("there was no answer within {:?}", self.limit)
+        } else if error.is_connect() {
             shown(&format!("no connection: {innermost}"))
         } else {
             shown(&format!("no answer: {innermost}"))
+        };
+        Outcome::Failed {
+            status: None,
+            reason,
+            wait: None,
         }
     }
 }
@@ -212,33 +224,33 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let networks = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut refusal = None;
-            let mut called: Vec<SocketAddr> = Vec::new();
-            for address in lookup_host((name.as_str(), 0)).await? {
-                match networks.refusal(address.ip()) {
-                    None => called.push(address),
-                    Some(reason) => refusal = Some(reason),
-                }
+            let mut called: Vec<SocketAddr> = lookup_host((name.as_str(), 0)).await?.collect();
+            let any = !called.is_empty();
+            called.retain(|address| networks.refusal(address.ip()).is_none());
+            if any && called.is_empty() {
+                return Err(Box::new(Misled(shown(name.as_str()))).into());
             }
-            match refusal {
-                Some(reason) if called.is_empty() => Err(Box::new(NotCalled(reason)).into()),
-                _ => Ok(Box::new(called.into_iter()) as Addrs),
-            }
+            Ok(Box::new(called.into_iter()) as Addrs)
         })
     }
 }
 
-/// All addresses of a name are refused.
+/// All addresses of a name are refused. Which those are is nobody's business: whoever may set a URL
+/// must not learn from it what the names of the server's own network stand for.
 #[derive(Debug)]
-struct NotCalled(String);
+struct Misled(String);
 
-impl fmt::Display for NotCalled {
+impl fmt::Display for Misled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let name = &self.0;
+        write!(
+            f,
+            "{name} leads to a private address, which this server does not call ({SETTING} allows it)"
+        )
     }
 }
 
-impl StdError for NotCalled {}
+impl StdError for Misled {}
 
 #[cfg(test)]
 mod tests {

@@ -144,13 +144,14 @@ async fn take(app: &App, webhook: &Behind) -> Result<bool> {
     Ok(stretch.ended)
 }
 
-/// What a webhook is told of a stretch: what an API key of its organization is.
+/// What a webhook may be told of a stretch, each with the transaction that did it: what an API key
+/// of its organization is told.
 fn deliveries(
     webhook: &Behind,
     viewer: &Viewer,
     stretch: &Stretch,
     now: DateTime<Utc>,
-) -> Vec<NewDelivery> {
+) -> Vec<(i64, NewDelivery)> {
     let mut lost: HashSet<ThreadId> = HashSet::new();
     let mut found = Vec::new();
     for entry in &stretch.entries {
@@ -165,7 +166,8 @@ fn deliveries(
             }
             _ => {}
         }
-        found.extend(delivery(webhook, entry, &what, now));
+        let new = delivery(webhook, entry, &what, now);
+        found.extend(new.map(|new| (entry.xid, new)));
     }
     found
 }

@@ -40,6 +40,8 @@ pub enum Rendered {
     Body(String),
     /// Nothing any more; why.
     Gone(&'static str),
+    /// Nothing, though there should be something; why.
+    Lost(&'static str),
 }
 
 /// A body, in the shape of the Standard Webhooks specification.
@@ -86,7 +88,7 @@ impl Renderer {
         drop(conn);
         let (what, at) = match found {
             Ok(found) => found,
-            Err(gone) => return Ok(Rendered::Gone(gone)),
+            Err(none) => return Ok(none),
         };
         let occurrence = Occurrence {
             what,
@@ -131,18 +133,19 @@ fn cursor(delivery: &Delivery) -> String {
     place.encode(delivery.thread_id)
 }
 
-/// Something to tell and when it happened, or why it is not told.
-type Found = std::result::Result<(What, DateTime<Utc>), &'static str>;
+/// Something to tell and when it happened, or why there is no body.
+type Found = std::result::Result<(What, DateTime<Utc>), Rendered>;
 
 /// A message on its way out of an inbox. Its words are those of this moment.
 async fn outgoing(conn: &mut Conn, viewer: &Viewer, delivery: &Delivery) -> Result<Found> {
     let Some(id) = delivery.message_id else {
-        return Ok(Err("it is about no message"));
+        return Ok(Err(Rendered::Gone("it is about no message")));
     };
     let access: MessageAccess = match find::message(conn, viewer, &Ref::Id(id)).await {
         Ok(access) => access,
         Err(Error::NotFound(_)) => {
-            return Ok(Err("the message was deleted, or has left the organization"));
+            let gone = "the message was deleted, or has left the organization";
+            return Ok(Err(Rendered::Gone(gone)));
         }
         Err(error) => return Err(error),
     };
@@ -162,7 +165,7 @@ async fn outgoing(conn: &mut Conn, viewer: &Viewer, delivery: &Delivery) -> Resu
         None
     };
     if let Some(gone) = gone {
-        return Ok(Err(gone));
+        return Ok(Err(Rendered::Gone(gone)));
     }
     let event = Event {
         organization_id: message.organization_id,
@@ -187,16 +190,22 @@ async fn happened(conn: &mut Conn, viewer: &Viewer, delivery: &Delivery) -> Resu
     }
     let mut seen = find::threads_by_ids(conn, viewer, &[thread]).await?;
     let Some(access) = seen.remove(&thread) else {
-        return Ok(Err("the thread was deleted, or has left the organization"));
+        let gone = "the thread was deleted, or has left the organization";
+        return Ok(Err(Rendered::Gone(gone)));
     };
     let what = match delivery.event {
         WebhookEvent::ThreadSeen => moved(conn, Mark::Seen, delivery, access).await?,
         WebhookEvent::ThreadDelivered => moved(conn, Mark::Delivered, delivery, access).await?,
         _ => logged(conn, delivery, access).await?,
     };
-    Ok(what.map(|what| (what, at)).ok_or(
-        "what happened can no longer be told: the message was deleted, or the log no longer has it",
-    ))
+    if let (None, Some(seq)) = (&what, delivery.seq)
+        && !events::is_kept(conn, thread, seq).await?
+    {
+        let lost = "the log no longer has what happened: it was kept for too short a time";
+        return Ok(Err(Rendered::Lost(lost)));
+    }
+    let gone = "what happened is no longer told: the message was deleted";
+    Ok(what.map(|what| (what, at)).ok_or(Rendered::Gone(gone)))
 }
 
 async fn moved(

@@ -13,7 +13,12 @@ use crate::delivery::calling::Outcome;
 /// The longest time between two attempts.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// What an outcome makes of a delivery. `at`: when the attempt began; `now`: when it ended.
+/// How often a name is tried that leads nowhere that may be called: it may be mended, but not by
+/// waiting for hours.
+const MISLED: u32 = 3;
+
+/// What an outcome makes of a delivery as it was before the attempt. `at`: when that began; `now`:
+/// when it ended.
 pub fn attempt(
     settings: &DeliverySettings,
     delivery: &Delivery,
@@ -26,8 +31,10 @@ pub fn attempt(
         response_status: None,
         error: None,
         at,
-        next_at: now,
+        pause: Duration::ZERO,
     };
+    let before = u32::try_from(delivery.attempts).unwrap_or_default();
+    let most = u32::from(settings.attempts);
     match outcome {
         Outcome::Taken { status } => Attempt {
             status: DeliveryStatus::Delivered,
@@ -50,23 +57,52 @@ pub fn attempt(
             reason,
             wait,
         } => {
-            let before = u32::try_from(delivery.attempts).unwrap_or_default();
-            let last = before + 1 >= u32::from(settings.attempts);
-            let pause = pause(settings.backoff(), before, chance(), wait);
-            let pause = TimeDelta::from_std(pause).unwrap_or_default();
+            // What has waited behind others for as long as it would be tried is not worth it all
+            // over again: else a URL that is gone holds a thread up for hours for each delivery.
+            let late = before == 0 && now - delivery.created_at > whole(settings);
             Attempt {
-                status: if last {
-                    DeliveryStatus::Failed
-                } else {
-                    DeliveryStatus::Pending
-                },
+                status: unless(late || before + 1 >= most),
                 response_status: status.map(i32::from),
                 error: Some(reason),
-                next_at: now + pause,
+                pause: pause(settings.backoff(), before, chance(), wait),
                 ..ended
             }
         }
+        Outcome::Late => Attempt {
+            status: DeliveryStatus::Pending,
+            tried: false,
+            ..ended
+        },
+        Outcome::Misled { reason } => Attempt {
+            status: unless(before + 1 >= most.min(MISLED)),
+            error: Some(reason),
+            pause: pause(settings.backoff(), before, chance(), None),
+            ..ended
+        },
     }
+}
+
+/// Whether a delivery was tried as often as it may be, though nobody knows what came of it: the
+/// server ended, or could not store it.
+pub fn is_used_up(settings: &DeliverySettings, delivery: &Delivery) -> bool {
+    u32::try_from(delivery.attempts).is_ok_and(|before| before >= settings.attempts.into())
+}
+
+/// Failed for good, or tried again.
+fn unless(last: bool) -> DeliveryStatus {
+    if last {
+        DeliveryStatus::Failed
+    } else {
+        DeliveryStatus::Pending
+    }
+}
+
+/// How long all attempts take at most.
+fn whole(settings: &DeliverySettings) -> TimeDelta {
+    let attempts = u32::from(settings.attempts);
+    let pauses = (1..attempts).map(|number| pause(settings.backoff(), number - 1, 1.0, None));
+    let whole = pauses.sum::<Duration>() + settings.timeout() * attempts;
+    TimeDelta::from_std(whole).unwrap_or(TimeDelta::MAX)
 }
 
 /// How long to wait after so many attempts before this one. Half of it by chance, so that those
@@ -89,6 +125,8 @@ fn chance() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::enums::WebhookEvent;
+    use crate::ids::{DeliveryId, OrganizationId, ThreadId, WebhookId};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -123,5 +161,69 @@ mod tests {
     #[test]
     fn chance_is_between_0_and_1() {
         assert!((0..1000).all(|_| (0.0..=1.0).contains(&chance())));
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        delivery: DeliverySettings,
+    }
+
+    /// What becomes of a delivery that fails by `outcome`, after so many attempts, so many hours
+    /// after it came to be.
+    fn after(attempts: i32, hours: i64, outcome: Outcome) -> DeliveryStatus {
+        let settings = <Line as clap::Parser>::parse_from(["bobbin"]).delivery;
+        let made = Utc::now();
+        let delivery = Delivery {
+            id: DeliveryId::generate(),
+            organization_id: OrganizationId::generate(),
+            inbox_id: None,
+            webhook_id: Some(WebhookId::generate()),
+            thread_id: ThreadId::generate(),
+            event: WebhookEvent::MessageCreated,
+            seq: Some(1),
+            message_id: None,
+            user_id: None,
+            occurred_at: made,
+            status: DeliveryStatus::Pending,
+            attempts,
+            next_at: made,
+            last_attempt_at: None,
+            response_status: None,
+            error: None,
+            created_at: made,
+            finished_at: None,
+            place: 1,
+        };
+        let now = made + TimeDelta::hours(hours);
+        attempt(&settings, &delivery, outcome, (now, now)).status
+    }
+
+    #[test]
+    fn what_has_waited_for_longer_than_it_would_be_tried_is_tried_once() {
+        let failed = |attempts, hours| {
+            let outcome = Outcome::Failed {
+                status: None,
+                reason: String::new(),
+                wait: None,
+            };
+            after(attempts, hours, outcome)
+        };
+        assert_eq!(failed(0, 8), DeliveryStatus::Pending);
+        assert_eq!(failed(0, 9), DeliveryStatus::Failed);
+        // It has begun before, and goes on.
+        assert_eq!(failed(1, 9), DeliveryStatus::Pending);
+        assert_eq!(failed(18, 9), DeliveryStatus::Pending);
+        assert_eq!(failed(19, 0), DeliveryStatus::Failed);
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_tried_three_times() {
+        let misled = |attempts| {
+            let reason = String::new();
+            after(attempts, 0, Outcome::Misled { reason })
+        };
+        assert_eq!([0, 1].map(misled), [DeliveryStatus::Pending; 2]);
+        assert_eq!(misled(2), DeliveryStatus::Failed);
     }
 }

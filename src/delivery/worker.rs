@@ -1,5 +1,5 @@
 //! Takes what is due, delivers it, stores what came of it. What a claim holds is held without a
-//! transaction: it ends by itself, after longer than an attempt can take.
+//! transaction: it ends by itself. No request begins that could last for longer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::actions;
 use crate::app::App;
 use crate::db::delivery::queue::{self, Claim, Room};
 use crate::db::delivery::target::{self, Target};
-use crate::db::delivery::{Attempt, Delivery};
+use crate::db::delivery::{self, Attempt, Delivery};
 use crate::db::enums::DeliveryStatus;
 use crate::delivery::calling::{Call, Caller, Outcome};
 use crate::delivery::rendering::{Rendered, Renderer};
@@ -27,11 +27,22 @@ const EVERY: Duration = Duration::from_secs(1);
 /// to store what came of it, which the first must not use up.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// How much of a claim must be left beside the request's own limit when the request begins, to
+/// store what came of it.
+const STORING: Duration = Duration::from_secs(3);
+
 /// How long a body may take.
 const MAKING: Duration = Duration::from_secs(5);
 
 /// How long the end of the server waits for what was begun.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long it takes to give back what did not come to its end, at most.
+const GIVING_BACK: Duration = Duration::from_secs(5);
+
+/// When a target takes something again, what waits there is tried at once, unless it was tried
+/// within so many first pauses.
+const REST: u32 = 30;
 
 /// The part of the slots that one target may have is one over this.
 const SHARE: i64 = 4;
@@ -109,14 +120,18 @@ impl Worker {
             slots: free,
             per_target: (slots / SHARE).max(1),
             busy: busy.into_iter().collect(),
-            seconds: (settings.timeout() + MARGIN).as_secs_f64(),
+            lease: settings.timeout() + MARGIN,
         };
         let mut conn = self.desk.app.conn().await?;
+        // A claim begins after this.
+        let latest = Instant::now() + (MARGIN - STORING);
         let claims = queue::claim(&mut conn, &room).await?;
         drop(conn);
         for claim in claims {
             let (desk, claimed) = (Arc::clone(&self.desk), claim.clone());
-            let task = self.tasks.spawn(async move { desk.serve(&claimed).await });
+            let task = self
+                .tasks
+                .spawn(async move { desk.serve(&claimed, latest).await });
             self.running.insert(task.id(), claim);
         }
         Ok(())
@@ -154,7 +169,8 @@ impl Worker {
             let mut conn = self.desk.app.conn().await?;
             queue::give_back(&mut conn, &leases).await
         };
-        if let Err(error) = given_back.await {
+        let given_back = timeout(GIVING_BACK, given_back).await;
+        if let Err(error) = given_back.map_err(Error::internal).flatten() {
             tracing::warn!(?error, "deliveries that were begun are taken up late");
         }
     }
@@ -162,8 +178,9 @@ impl Worker {
 
 impl Desk {
     /// Delivers the first of a queue; for how long it is to be left alone then, if it failed.
-    async fn serve(&self, claim: &Claim) -> Option<Duration> {
-        match self.deliver(claim).await {
+    /// `latest`: when the request begins at the latest, or the claim would end before it does.
+    async fn serve(&self, claim: &Claim, latest: Instant) -> Option<Duration> {
+        match self.deliver(claim, latest).await {
             Ok(again) => again,
             // The claim ends by itself, and the delivery is tried again then.
             Err(error) => {
@@ -173,41 +190,56 @@ impl Desk {
         }
     }
 
-    async fn deliver(&self, claim: &Claim) -> Result<Option<Duration>> {
-        let app = &self.app;
+    async fn deliver(&self, claim: &Claim, latest: Instant) -> Result<Option<Duration>> {
+        let (app, settings) = (&self.app, &self.app.settings.delivery);
         let mut conn = app.conn().await?;
-        let first = queue::first(&mut conn, claim).await?;
+        let at = app.clock.now();
+        let first = delivery::begin(&mut conn, claim, at).await?;
         drop(conn);
         let Some(delivery) = first else {
             actions::delivery::let_go(app, claim).await?;
             return Ok(None);
         };
-        let at = app.clock.now();
         let began = Instant::now();
-        let outcome = self.call(&delivery).await.unwrap_or_else(|error| {
+        let outcome = self.outcome(&delivery, latest).await;
+        let attempt = schedule::attempt(settings, &delivery, outcome, (at, app.clock.now()));
+        note(&delivery, &attempt);
+        app.metrics.called(attempt.status, began.elapsed());
+        let stored = actions::delivery::settle(app, claim, &delivery, &attempt).await?;
+        if stored && attempt.status == DeliveryStatus::Delivered && delivery.attempts > 0 {
+            let mut conn = app.conn().await?;
+            queue::recover(&mut conn, delivery.target(), settings.backoff() * REST).await?;
+            app.deliveries.notify_one();
+        }
+        let pending = attempt.status == DeliveryStatus::Pending;
+        Ok(pending.then_some(attempt.pause))
+    }
+
+    async fn outcome(&self, delivery: &Delivery, latest: Instant) -> Outcome {
+        if schedule::is_used_up(&self.app.settings.delivery, delivery) {
+            let reason = "it was begun as often as it may be, and never came to an end".to_owned();
+            return Outcome::Refused { reason };
+        }
+        let called = self.call(delivery, latest).await;
+        called.unwrap_or_else(|error| {
             tracing::warn!(?error, id = %delivery.id, "a delivery could not be made");
             Outcome::Failed {
                 status: None,
                 reason: "the server could not make the body".to_owned(),
                 wait: None,
             }
-        });
-        let now = app.clock.now();
-        let attempt = schedule::attempt(&app.settings.delivery, &delivery, outcome, (at, now));
-        note(&delivery, &attempt);
-        app.metrics.called(attempt.status, began.elapsed());
-        actions::delivery::settle(app, claim, &delivery, &attempt).await?;
-        let pending = attempt.status == DeliveryStatus::Pending;
-        let pause = (attempt.next_at - now).to_std().ok();
-        Ok(pause.filter(|_| pending))
+        })
     }
 
-    async fn call(&self, delivery: &Delivery) -> Result<Outcome> {
+    async fn call(&self, delivery: &Delivery, latest: Instant) -> Result<Outcome> {
         let prepared = timeout(MAKING, self.prepare(delivery)).await;
         let (target, body) = match prepared.map_err(Error::internal)?? {
             Ok(prepared) => prepared,
             Err(outcome) => return Ok(outcome),
         };
+        if Instant::now() > latest {
+            return Ok(Outcome::Late);
+        }
         let call = Call {
             url: &target.url,
             secret: &target.secret,
@@ -236,7 +268,7 @@ impl Desk {
             Rendered::Gone(reason) if delivery.webhook_id.is_some() => Err(Outcome::Gone {
                 reason: reason.to_owned(),
             }),
-            Rendered::Gone(reason) => Err(refused(reason)),
+            Rendered::Gone(reason) | Rendered::Lost(reason) => Err(refused(reason)),
         })
     }
 }

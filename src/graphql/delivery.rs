@@ -112,7 +112,7 @@ impl Delivery {
         self.0.error.as_deref()
     }
 
-    /// When it came to be.
+    /// When it came to be, or was last begun anew.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }

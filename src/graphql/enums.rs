@@ -83,7 +83,7 @@ pub enum MessageStatus {
     ReturnReceipt,
     /// Seen.
     Seen,
-    /// It could not be delivered, or was reported so; `deliveryError` says why.
+    /// It could not be delivered, or was reported so; `deliveryError` tells agents why.
     Failed,
 }
 

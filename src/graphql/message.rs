@@ -164,9 +164,11 @@ impl Message {
         direction.map(Into::into)
     }
 
-    /// Why it is FAILED.
+    /// Why it is FAILED, in the words of the server or of whoever reported it; for agents, admins
+    /// and API keys, null for others: it may tell of the backend's insides.
     async fn delivery_error(&self) -> Option<&str> {
-        self.row().delivery_error.as_deref()
+        let why = self.row().delivery_error.as_deref();
+        why.filter(|_| self.access.thread().is_staff())
     }
 
     /// Whether it is a note that only agents, admins and API keys ever learn of.

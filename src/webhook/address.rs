@@ -2,7 +2,7 @@
 //! operator has allowed. Whoever may set a URL must not reach through it what is beside the
 //! server.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
@@ -15,12 +15,13 @@ pub const SETTING: &str = "BOBBIN_DELIVERY_NETWORKS";
 
 /// What is not the public Internet, by the registries of special-purpose addresses. The first
 /// one that fits names an address, so what is narrower comes first.
-const SPECIAL: [(&str, &str); 31] = [
+const SPECIAL: [(&str, &str); 32] = [
     ("0.0.0.0/32", "the unspecified address"),
     ("0.0.0.0/8", "an address of this network"),
     ("10.0.0.0/8", "a private address"),
     ("100.64.0.0/10", "an address behind a carrier's NAT"),
     ("127.0.0.0/8", "a loopback address"),
+    ("168.63.129.16/32", "the address of a cloud's own services"),
     ("169.254.0.0/16", "a link-local address"),
     ("172.16.0.0/12", "a private address"),
     ("192.0.0.0/24", "an address for protocols"),
@@ -95,6 +96,21 @@ impl Networks {
         ))
     }
 
+    /// Reads a URL that is being set, as `url` does; names that are this machine's everywhere are
+    /// refused, too, if no loopback address may be called.
+    pub fn new_url(&self, text: &str) -> Result<Url, String> {
+        let url = self.url(text)?;
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let name = url.domain().unwrap_or_default().trim_end_matches('.');
+        let local = name == "localhost" || name.ends_with(".localhost");
+        if local && loopback.iter().all(|one| self.refusal(*one).is_some()) {
+            return Err(format!(
+                "{name} is this machine, which this server does not call ({SETTING} allows its address)"
+            ));
+        }
+        Ok(url)
+    }
+
     /// Reads the URL of a webhook; what is wrong with it, if it is none that may be called. Names
     /// are resolved when they are called, and judged then.
     pub fn url(&self, text: &str) -> Result<Url, String> {
@@ -158,6 +174,7 @@ mod tests {
             ("172.31.255.255", "private"),
             ("192.168.1.1", "private"),
             ("169.254.169.254", "link-local"),
+            ("168.63.129.16", "a cloud's own"),
             ("100.64.0.1", "NAT"),
             ("192.0.2.1", "documentation"),
             ("198.51.100.7", "documentation"),
@@ -269,5 +286,25 @@ mod tests {
         }
         let allowed: Networks = "127.0.0.0/8".parse().expect("a network");
         assert!(allowed.url("http://0x7f.1:9/").is_ok());
+    }
+
+    #[test]
+    fn names_of_this_machine_are_not_set_unless_its_addresses_may_be_called() {
+        let none = Networks::default();
+        for bad in [
+            "http://localhost/",
+            "http://LOCALHOST:9/",
+            "http://localhost./",
+            "http://a.localhost/",
+        ] {
+            let why = none.new_url(bad).expect_err(bad);
+            assert!(why.contains(SETTING), "{why}");
+        }
+        assert!(none.new_url("http://localhost.example.com/").is_ok());
+        assert!(none.new_url("http://127.0.0.1/").is_err());
+        for network in ["127.0.0.0/8", "::1"] {
+            let allowed: Networks = network.parse().expect("a network");
+            assert!(allowed.new_url("http://localhost/").is_ok());
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! under a claim that ends by itself. Whoever crashes leaves a claim that somebody else takes up
 //! when it has ended. When it ends is by the database's clock, which is one for all servers.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::{now, sql};
 use diesel::prelude::*;
@@ -48,8 +50,8 @@ pub struct Room {
     pub per_target: i64,
     /// How many of which target it delivers already.
     pub busy: Vec<(Uuid, i64)>,
-    /// For how many seconds it claims them.
-    pub seconds: f64,
+    /// For how long it claims them.
+    pub lease: Duration,
 }
 
 /// Opens queues, and holds them until the transaction ends: else whoever finishes the last
@@ -80,8 +82,10 @@ pub(in crate::db) async fn open(conn: &mut Conn, queues: &mut [NewQueue]) -> Res
     Ok(())
 }
 
-/// Claims queues that are due, those first that have been so for longest; never waits. Those of a
-/// webhook that is not enabled wait until it is.
+/// Claims queues that are due, in turn one of each target: those first whose target has least
+/// under way here, and among these those that have been due for longest. So however many hang,
+/// who takes what he is sent comes next. Never waits. Those of a webhook that is not enabled wait
+/// until it is.
 pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
     // From target to target by the index: however much one has that is due, the others are found.
     let (busy, running): (Vec<Uuid>, Vec<i64>) = room.busy.iter().copied().unzip();
@@ -95,17 +99,21 @@ pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
          ), due AS MATERIALIZED (
            SELECT picked.target_id, picked.thread_id
            FROM targets t CROSS JOIN LATERAL (
+             SELECT coalesce((
+               SELECT b.running FROM unnest($3, $4) AS b (id, running) WHERE b.id = t.id
+             ), 0) AS running
+           ) AS busy CROSS JOIN LATERAL (
              SELECT target_id, thread_id, next_at FROM delivery_queues
              WHERE target_id = t.id AND next_at <= now()
              ORDER BY next_at
-             LIMIT greatest(0, $2 - coalesce((
-               SELECT b.running FROM unnest($3, $4) AS b (id, running) WHERE b.id = t.id
-             ), 0))
+             LIMIT greatest(0, $2 - busy.running)
              FOR UPDATE SKIP LOCKED
            ) AS picked
            WHERE t.id IS NOT NULL
              AND NOT EXISTS (SELECT FROM webhooks w WHERE w.id = t.id AND NOT w.enabled)
-           ORDER BY picked.next_at LIMIT $1
+           ORDER BY busy.running + row_number() OVER (PARTITION BY t.id ORDER BY picked.next_at),
+             picked.next_at
+           LIMIT $1
          )
          UPDATE delivery_queues q
          SET lease = gen_random_uuid(), next_at = now() + make_interval(secs => $5), hastened = false
@@ -116,7 +124,7 @@ pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
     .bind::<BigInt, _>(room.per_target)
     .bind::<Array<SqlUuid>, _>(busy)
     .bind::<Array<BigInt>, _>(running)
-    .bind::<Double, _>(room.seconds)
+    .bind::<Double, _>(room.lease.as_secs_f64())
     .load(conn)
     .await?)
 }
@@ -179,6 +187,47 @@ pub async fn give_back(conn: &mut Conn, leases: &[Uuid]) -> Result<()> {
     diesel::update(claimed)
         .set((
             delivery_queues::lease.eq(None::<Uuid>),
+            delivery_queues::next_at.eq(now),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Makes what a target has due at once that has been left alone for a while: it has just taken
+/// something that it had not before. What was tried within `rest` is not: it is that itself which
+/// fails, and must not use up its attempts. Passes over what somebody else is at.
+pub async fn recover(conn: &mut Conn, target: Uuid, rest: Duration) -> Result<()> {
+    diesel::sql_query(
+        "UPDATE delivery_queues SET next_at = now() WHERE (target_id, thread_id) IN (
+           SELECT q.target_id, q.thread_id FROM delivery_queues q
+           CROSS JOIN LATERAL (
+             SELECT d.last_attempt_at FROM deliveries d
+             WHERE d.target_id = q.target_id AND d.thread_id = q.thread_id AND d.status = 'PENDING'
+             ORDER BY d.place LIMIT 1
+           ) AS first
+           WHERE q.target_id = $1 AND q.next_at > now() AND q.lease IS NULL
+             AND first.last_attempt_at < now() - make_interval(secs => $2)
+           FOR UPDATE OF q SKIP LOCKED
+         )",
+    )
+    .bind::<SqlUuid, _>(target)
+    .bind::<Double, _>(rest.as_secs_f64())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes a queue that is held from whoever has claimed it: what comes of his attempt is not stored
+/// any more, and the first delivery is due at once.
+pub(in crate::db) async fn revoke(
+    conn: &mut Conn,
+    (target, thread): (Uuid, ThreadId),
+) -> Result<()> {
+    diesel::update(delivery_queues::table.find((target, thread)))
+        .set((
+            delivery_queues::lease.eq(None::<Uuid>),
+            delivery_queues::hastened.eq(false),
             delivery_queues::next_at.eq(now),
         ))
         .execute(conn)

@@ -102,6 +102,7 @@ async fn a_form_of_a_page_cannot_send_files() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of what is refused")]
 async fn a_request_that_is_not_whole_says_what_is_wrong() {
     let ada = ada().await;
     let file = ("0", TEXT, &b"hello"[..]);

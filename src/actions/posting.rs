@@ -118,16 +118,8 @@ pub async fn post(
             "only agents, admins and API keys write private notes".to_owned(),
         ));
     }
-    let reactions = format!("{:?}", input.reactions);
-    let made_of = (
-        &input.values,
-        sender,
-        reply_to,
-        reactions,
-        input.unsubscribed,
-    );
     let named = input.values.external_id.is_some();
-    let input_hash = named.then(|| thread::hash(&(change.thread.id, made_of)));
+    let input_hash = named.then(|| hash(change, input, sender, reply_to));
     if let Some(external_id) = &input.values.external_id
         && let Some(known) = message::by_external_id(conn, organization, external_id).await?
     {
@@ -162,13 +154,7 @@ pub async fn post(
     if inbox.is_some() {
         row.status = MessageStatus::Sending;
     }
-    let message = message::insert(conn, &row).await.map_err(|cause| {
-        if broke_unique(&cause, "messages_organization_id_external_id_key") {
-            taken()
-        } else {
-            cause.into()
-        }
-    })?;
+    let message = insert(conn, &row).await?;
     let files = attaching::attach(conn, &message, Vec::new(), &files).await?;
     if message.is_draft() {
         return Ok(message);
@@ -187,6 +173,36 @@ pub async fn post(
         change.tell_message(&message, Fact::MessageCreated);
     }
     Ok(message)
+}
+
+/// What the same call again has in common with the one before.
+fn hash(
+    change: &Change,
+    input: &NewMessage,
+    sender: Option<UserId>,
+    reply_to: Option<MessageId>,
+) -> Vec<u8> {
+    let reactions = format!("{:?}", input.reactions);
+    let made_of = (
+        &input.values,
+        sender,
+        reply_to,
+        reactions,
+        input.unsubscribed,
+    );
+    thread::hash(&(change.thread.id, made_of))
+}
+
+/// Stores a message; a conflict if its externalId has been taken meanwhile.
+async fn insert(conn: &mut Conn, row: &Row) -> Result<Message> {
+    let inserted = message::insert(conn, row).await;
+    inserted.map_err(|cause| {
+        if broke_unique(&cause, "messages_organization_id_external_id_key") {
+            taken()
+        } else {
+            cause.into()
+        }
+    })
 }
 
 /// Leaves an ACTION message in somebody's name. `at`: when it happened, if that was before.

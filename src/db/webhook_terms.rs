@@ -69,21 +69,23 @@ pub async fn any(conn: &mut Conn, webhook: WebhookId) -> Result<bool> {
         .await?)
 }
 
+/// An id, events, whether it was enabled, and a snapshot.
+type Row = (i64, Vec<Option<WebhookEvent>>, bool, i64, Vec<Option<i64>>);
+
 /// What a webhook that is locked wanted before, the oldest first.
 pub async fn of(conn: &mut Conn, webhook: WebhookId) -> Result<Vec<Former>> {
-    let rows: Vec<(i64, Vec<Option<WebhookEvent>>, bool, i64, Vec<Option<i64>>)> =
-        webhook_terms::table
-            .filter(webhook_terms::webhook_id.eq(webhook))
-            .order(webhook_terms::id)
-            .select((
-                webhook_terms::id,
-                webhook_terms::events,
-                webhook_terms::enabled,
-                webhook_terms::until_xmax,
-                webhook_terms::until_xip,
-            ))
-            .load(conn)
-            .await?;
+    let rows: Vec<Row> = webhook_terms::table
+        .filter(webhook_terms::webhook_id.eq(webhook))
+        .order(webhook_terms::id)
+        .select((
+            webhook_terms::id,
+            webhook_terms::events,
+            webhook_terms::enabled,
+            webhook_terms::until_xmax,
+            webhook_terms::until_xip,
+        ))
+        .load(conn)
+        .await?;
     let known = rows
         .into_iter()
         .filter_map(|(id, events, enabled, xmax, xip)| {

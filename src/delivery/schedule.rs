@@ -173,7 +173,7 @@ mod tests {
     /// after it came to be.
     fn after(attempts: i32, hours: i64, outcome: Outcome) -> DeliveryStatus {
         let settings = <Line as clap::Parser>::parse_from(["bobbin"]).delivery;
-        let made = Utc::now();
+        let made: DateTime<Utc> = "2026-01-31T12:00:00Z".parse().expect("a time");
         let delivery = Delivery {
             id: DeliveryId::generate(),
             organization_id: OrganizationId::generate(),

@@ -38,6 +38,7 @@ CREATE TABLE webhook_terms (
 CREATE INDEX webhook_terms_of ON webhook_terms (webhook_id, id);
 CREATE INDEX webhook_terms_tenant ON webhook_terms (organization_id, webhook_id);
 COMMENT ON TABLE webhook_terms IS 'What webhooks wanted before they were changed, for as long as they have not been told of everything before that.';
+COMMENT ON COLUMN webhook_terms.id IS 'Of two, the later one is larger.';
 COMMENT ON COLUMN webhook_terms.enabled IS 'Whether it was to be told at all.';
 COMMENT ON COLUMN webhook_terms.until_xmax IS 'Up to when: as position_xmax and position_xip of a webhook.';
 

@@ -228,7 +228,7 @@ impl Resolve for Guard {
             let any = !called.is_empty();
             called.retain(|address| networks.refusal(address.ip()).is_none());
             if any && called.is_empty() {
-                return Err(Box::new(Misled(shown(name.as_str()))).into());
+                return Err(Misled(shown(name.as_str())).into());
             }
             Ok(Box::new(called.into_iter()) as Addrs)
         })

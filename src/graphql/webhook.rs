@@ -264,9 +264,10 @@ pub struct WebhookMutation;
 
 #[Object]
 impl WebhookMutation {
-    /// Makes a webhook, or changes the one with that externalId. A new one, and one that is enabled
-    /// again, is told of everything that happens after the answer. An organization has at most 20;
-    /// one more is a CONFLICT. Admins, API keys.
+    /// Makes a webhook, or changes the one with that externalId. It is told what an API key of the
+    /// organization sees, threads of others and private notes included, whoever sets it up. What it
+    /// wants by this holds for what happens after the answer; what happened before that is told as
+    /// it was wanted then. An organization has at most 20; one more is a CONFLICT. Admins, API keys.
     async fn upsert_webhook(
         &self,
         ctx: &Context<'_>,

@@ -65,10 +65,15 @@ async fn status_sent_delivered_read_failed_update_message_moves_up_in_an_api_inb
     assert_eq!(done.at("/message"), state("FAILED", json!("No route")));
     let done = report(support.backend(), &failing, "SENT", Value::Null).await;
     assert_eq!(done.at("/message"), state("FAILED", json!("No route")));
-    assert_eq!(
-        read(&support.contact, &failing, "status deliveryError").await,
-        state("FAILED", json!("No route"))
-    );
+    // Why, is for those who run the desk.
+    for (by, why) in [
+        (&*support.agent, json!("No route")),
+        (&*support.admin, json!("No route")),
+        (&*support.contact, Value::Null),
+    ] {
+        let read = read(by, &failing, "status deliveryError").await;
+        assert_eq!(read, state("FAILED", why));
+    }
     // It arrived after all: the reason goes with the failure.
     let done = report(support.backend(), &failing, "DELIVERED", json!("No route")).await;
     assert_eq!(done.at("/message"), state("DELIVERED", Value::Null));
@@ -176,7 +181,8 @@ async fn retry_sends_what_failed_once_more_and_keeps_everything_else() {
         .at("");
     let before = read(&support.admin, &message, EVERYTHING).await;
     // Not failed: no change.
-    let mut events = follow(&support.contact, &thread, None).await;
+    let mut events = follow(&support.agent, &thread, None).await;
+    let mut seen = follow(&support.contact, &thread, None).await;
     assert_eq!(retry(&support.agent, &message).await.at("/message"), before);
     report(support.backend(), &message, "FAILED", json!("No route"))
         .await
@@ -201,6 +207,10 @@ async fn retry_sends_what_failed_once_more_and_keeps_everything_else() {
             ),
             (&json!(status), &error)
         );
+        // Whom the message was for learns that it has failed, not why.
+        let told = seen.event().await;
+        assert_eq!(told["message"]["status"], status);
+        assert_eq!(told["message"]["deliveryError"], Value::Null);
     }
     assert_eq!(events.heard_by_now().await, [] as [Value; 0]);
     report(support.backend(), &message, "SENT", Value::Null)

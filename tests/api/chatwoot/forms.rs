@@ -197,9 +197,12 @@ async fn content_attributes_are_fields_of_their_own_types() {
     .await;
     let expected = json!({
         "contentAttributes": form(), "metadata": { "text": "x", "number": 1.5, "flag": true },
-        "replyTo": { "body": "Original" }, "submittedValues": answer, "deliveryError": "No route",
+        "replyTo": { "body": "Original" }, "submittedValues": answer, "deliveryError": null,
     });
     assert_eq!(read(&support.contact, &id, fields).await, expected);
+    // Why it has failed is the desk's business.
+    let reason = read(&support.agent, &id, "deliveryError").await;
+    assert_eq!(reason, json!({ "deliveryError": "No route" }));
     // Each changes alone.
     change(
         "updateMessage",

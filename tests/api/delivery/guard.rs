@@ -48,12 +48,27 @@ async fn an_address_of_this_machine_or_network_is_no_webhook() {
 async fn a_name_of_this_machine_is_not_called() {
     let receiver = Receiver::taking().await;
     let url = format!("http://localhost:{}/hook", receiver.address.port());
-    let shop = Shop::at(Server::guarded().await, &url).await;
+    let server = Server::guarded().await;
+    let shop = Shop::at(server, "https://example.com/hook").await;
+    for refused in [&*url, "http://a.localhost/"] {
+        let refused = shop.change(json!({ "webhookUrl": refused })).await;
+        assert_eq!(refused.faults(), ["webhookUrl"]);
+    }
+    // Other names are known by where they lead when they are called.
+    let set = "UPDATE inboxes SET webhook_url = $2 WHERE external_id = $1";
+    let sql = server.sql().await;
+    sql.execute(set, &[&shop.inbox, &url])
+        .await
+        .expect("it is set");
     let message = shop.say("Hello").await;
     let reason = shop.until(&message, "FAILED").await;
     let reason = reason.as_str().expect("a reason");
-    assert!(reason.contains("is a loopback address"), "{reason}");
+    assert!(
+        reason.starts_with("localhost leads to a private address"),
+        "{reason}"
+    );
     assert!(reason.contains("BOBBIN_DELIVERY_NETWORKS"), "{reason}");
+    assert!(!reason.contains("127."), "{reason}");
     assert_eq!(receiver.calls().len(), 0);
     // The same name is called by a server that may.
     let shop = Shop::new(&url).await;

@@ -1,6 +1,9 @@
 //! Backends that fail, hang, redirect, talk too much; URLs that change; threads that go.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::{Shop, ids, later, progress};
 use crate::chatwoot::follow;
@@ -230,4 +233,108 @@ async fn what_is_deleted_or_moved_away_with_its_thread_does_not_go_out() {
     })
     .await;
     assert_eq!(receiver.calls().len(), 2);
+}
+
+/// A server with few slots, on which much hangs.
+async fn small() -> &'static Server {
+    static SERVER: OnceCell<Server> = OnceCell::const_new();
+    let settings = [
+        ["--delivery-networks", "127.0.0.0/8"],
+        ["--delivery-concurrency", "8"],
+        ["--delivery-timeout", "1000"],
+        ["--delivery-backoff", "1"],
+        ["--delivery-attempts", "1000"],
+    ];
+    SERVER
+        .get_or_init(|| Server::with_deliveries(settings.concat()))
+        .await
+}
+
+#[tokio::test]
+async fn however_many_targets_hang_one_that_answers_has_its_turn() {
+    let server = small().await;
+    let hanging = Receiver::new(|_, _| Reply::Hang).await;
+    for _ in 0..5 {
+        let stuck = Shop::at(server, &hanging.url()).await;
+        for _ in 0..10 {
+            let thread = stuck.thread().await;
+            stuck.agent.say(&thread, "stuck").await;
+        }
+    }
+    hanging.wait(16).await;
+    let receiver = Receiver::taking().await;
+    let shop = Shop::at(server, &receiver.url()).await;
+    let began = Instant::now();
+    for number in 0..4 {
+        let message = shop.say(&number.to_string()).await;
+        shop.until(&message, "SENT").await;
+    }
+    // The next slot that is free is its own; behind the others it would take six seconds each.
+    assert!(began.elapsed() < Duration::from_secs(12));
+}
+
+#[tokio::test]
+async fn when_a_target_answers_again_the_other_threads_are_tried_at_once() {
+    let receiver = Receiver::new(|_, before| match before {
+        0..3 => later(3600),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let shop = Shop::new(&receiver.url()).await;
+    let mut messages = Vec::new();
+    for _ in 0..3 {
+        let thread = shop.thread().await;
+        messages.push(shop.agent.say(&thread, "Hello").await);
+    }
+    let sql = Server::delivering().await.sql().await;
+    eventually("all have been left alone for a while", async || {
+        let query = "SELECT count(*) FROM deliveries d JOIN inboxes i ON i.id = d.inbox_id
+                     WHERE i.external_id = $1 AND d.response_status IS NOT NULL
+                       AND d.last_attempt_at < now() - interval '1 second'";
+        let row = sql.query_one(query, &[&shop.inbox]).await;
+        row.expect("a count").get::<_, i64>(0) == 3
+    })
+    .await;
+    let one = "UPDATE delivery_queues SET next_at = now() WHERE thread_id = (
+                 SELECT thread_id FROM delivery_queues q JOIN inboxes i ON i.id = q.inbox_id
+                 WHERE i.external_id = $1 LIMIT 1)";
+    let hastened = sql.execute(one, &[&shop.inbox]).await;
+    assert_eq!(hastened.expect("a queue"), 1);
+    for message in &messages {
+        shop.until(message, "SENT").await;
+    }
+    assert_eq!(receiver.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn an_attempt_is_counted_when_it_begins_and_a_retry_does_not_wait_for_it() {
+    let receiver = Receiver::new(|_, before| match before {
+        0 => Reply::Hang,
+        _ => Reply::Status(200),
+    })
+    .await;
+    let shop = Shop::new(&receiver.url()).await;
+    let message = shop.say("Hello").await;
+    receiver.wait(1).await;
+    let sql = Server::delivering().await.sql().await;
+    let query = "SELECT attempts FROM deliveries d JOIN inboxes i ON i.id = d.inbox_id
+                 WHERE i.external_id = $1";
+    let row = sql.query_one(query, &[&shop.inbox]).await;
+    assert_eq!(row.expect("a delivery").get::<_, i32>(0), 1);
+    let report = json!({ "messageId": message, "status": "FAILED", "error": "No route" });
+    shop.tenant
+        .backend
+        .mutate("updateMessageStatus", report, "message { id }")
+        .await
+        .at("");
+    shop.retry(&message).await.at("");
+    shop.until(&message, "SENT").await;
+    let calls = receiver.calls();
+    assert_eq!(ids(&calls), [calls[0].id(); 2]);
+    // Both were under way at once.
+    assert_eq!(receiver.most_open(), 2);
+    // What comes of the first one counts no more.
+    let next = shop.say("Next").await;
+    shop.until(&next, "SENT").await;
+    assert_eq!(shop.until(&message, "SENT").await, Value::Null);
 }

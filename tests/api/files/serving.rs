@@ -238,6 +238,7 @@ async fn what_a_killed_server_has_begun_to_write_goes_with_its_key() {
     }
     for _ in 0..2 {
         assert!(app.storage().remove(key).await.is_ok());
+        assert!(app.storage().remove_begun(&[key]).await.is_ok());
     }
     assert!(!kept.join(key.to_string()).exists());
     assert!(!begun(1).exists() && !begun(3).exists());

@@ -123,8 +123,8 @@ INSERT INTO reactions (organization_id, message_id, user_id, emoji, created_at)
 SELECT p.organization_id, pg_temp.made(4, s.m), pg_temp.made(2, s.m % 500 + 6), '+1', pg_temp.at(s.m)
 FROM said s JOIN plan p USING (t) WHERE s.m % 7 = 0 ORDER BY s.m;
 
-INSERT INTO attachments (id, organization_id, uploader_id, message_id, place, kind, status, name, mime_type, size, created_at)
-SELECT pg_temp.made(7, s.m), p.organization_id, NULL, pg_temp.made(4, s.m), 1, 'FILE', 'UPLOADED', 'x', 'text/plain', 1, pg_temp.at(s.m)
+INSERT INTO attachments (id, object_id, organization_id, uploader_id, message_id, place, kind, status, name, mime_type, size, created_at)
+SELECT pg_temp.made(7, s.m), pg_temp.made(7, s.m), p.organization_id, NULL, pg_temp.made(4, s.m), 1, 'FILE', 'UPLOADED', 'x', 'text/plain', 1, pg_temp.at(s.m)
 FROM said s JOIN plan p USING (t) WHERE s.m % 20 = 11 ORDER BY s.m;
 
 INSERT INTO revisions (organization_id, message_id, number, editor_id, replaced_at, body, plaintext)

@@ -198,6 +198,28 @@ async fn what_is_gone_before_it_is_told_is_not_told() {
 }
 
 #[tokio::test]
+async fn what_the_log_lost_before_it_was_told_has_failed() {
+    let talk = talk().await;
+    let hook = Hook::new(&talk.tenant).await;
+    hook.backend.answer(500);
+    talk.ada.say(&talk.thread, "one").await;
+    only(&hook, "PENDING").await;
+    // As its retention does.
+    let sql = server().await.sql().await;
+    let drop = "DELETE FROM events e USING deliveries d, webhooks w
+        WHERE w.external_id = $1 AND d.webhook_id = w.id
+          AND e.thread_id = d.thread_id AND e.seq = d.seq";
+    let dropped = sql.execute(drop, &[&hook.name]).await;
+    assert_eq!(dropped.expect("a log"), 1);
+    let failed = only(&hook, "FAILED").await;
+    let why = failed["error"].as_str().expect("a reason");
+    assert!(why.contains("the log no longer has"), "{why}");
+    hook.backend.answer(200);
+    let mark = talk.mark().await;
+    assert_eq!(hook.words_until(&mark).await, [mark]);
+}
+
+#[tokio::test]
 async fn deliveries_are_for_those_who_run_the_organization() {
     let support = support().await;
     let thread = support.thread(None).await;

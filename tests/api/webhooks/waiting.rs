@@ -62,6 +62,36 @@ async fn what_happens_while_a_webhook_is_disabled_is_not_told() {
 }
 
 #[tokio::test]
+async fn what_was_before_a_change_is_told_as_it_was_wanted_then() {
+    let talk = talk().await;
+    let wanted = json!({ "events": ["MESSAGE_CREATED"] });
+    let hook = Hook::with(&talk.tenant, wanted.clone()).await;
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        for (before, then) in [
+            (json!({ "events": ["THREAD_DELETED"] }), wanted.clone()),
+            (json!({ "enabled": false }), json!({ "enabled": true })),
+        ] {
+            let words = format!("{round} before {before}");
+            talk.ada.say(&talk.thread, &words).await;
+            hook.change(before).await.at("/webhook");
+            talk.ada.say(&talk.thread, "not to be told").await;
+            hook.change(then).await.at("/webhook");
+            expected.push(words);
+        }
+    }
+    talk.ada.say(&talk.thread, "the end").await;
+    expected.push("the end".to_owned());
+    assert_eq!(hook.words_until("the end").await, expected);
+    // What held before is forgotten then.
+    let sql = server().await.sql().await;
+    let kept = "SELECT count(*) FROM webhook_terms t JOIN webhooks w ON w.id = t.webhook_id
+                WHERE w.external_id = $1";
+    let kept = sql.query_one(kept, &[&hook.name]).await.expect("a count");
+    assert_eq!(kept.get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
 async fn what_is_pending_waits_while_a_webhook_is_disabled() {
     let talk = talk().await;
     let hook = Hook::new(&talk.tenant).await;

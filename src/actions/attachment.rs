@@ -94,7 +94,6 @@ pub async fn create_upload(
         mime_type: &file.mime_type,
     };
     let timeout = app.settings.files.upload_timeout;
-    let shown = (shown, file.size);
     let url = app.storage().upload_url(shown, now, timeout).await?;
     Ok((added, url))
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 use object_store::signer::{HeaderValue, Method, SignedUrlOptions, Signer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -153,7 +153,7 @@ impl Storage {
     /// there are as many as it has declared.
     pub async fn upload_url(
         &self,
-        (file, size): (Shown<'_>, i64),
+        file: Shown<'_>,
         now: DateTime<Utc>,
         lifetime: TimeDelta,
     ) -> Result<UploadLink> {
@@ -161,10 +161,8 @@ impl Storage {
         let url = match &self.signer {
             Some(signer) => {
                 let kind = HeaderValue::from_str(file.mime_type).map_err(Error::internal)?;
-                // Clients send a length by themselves, and browsers let nobody say it.
-                let options = SignedUrlOptions::new()
-                    .with_signed_header(CONTENT_TYPE, kind)
-                    .with_signed_header(CONTENT_LENGTH, HeaderValue::from(size));
+                // The library signs no length: how much came is found out afterwards.
+                let options = SignedUrlOptions::new().with_signed_header(CONTENT_TYPE, kind);
                 let path = self.path(Place::Uploads, file.id.uuid());
                 presigned(signer.as_ref(), Method::PUT, &path, lifetime, &options).await?
             }

@@ -11,6 +11,7 @@ use aws_lc_rs::{constant_time, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use futures_util::join;
 
 use crate::app::App;
 use crate::auth::keys::Claims;
@@ -18,7 +19,7 @@ use crate::db::api_key;
 use crate::db::enums::Role;
 use crate::db::organization::{self, Membership};
 use crate::db::pool::Conn;
-use crate::db::user::{self, NewUser, Profile};
+use crate::db::user::{self, NewUser, Profile, User};
 use crate::error::{Error, Result};
 use crate::ids::{OrganizationId, Ref, UserId};
 use crate::live::bus::Subject;
@@ -179,8 +180,8 @@ impl Credential {
     }
 }
 
-/// Verifies the value of an `Authorization` header.
-pub async fn verify(app: &App, authorization: &str) -> Result<Credential> {
+/// Verifies the value of an `Authorization` header; answers the viewer, too, that it stands for now.
+pub async fn verify(app: &App, authorization: &str) -> Result<(Credential, Viewer)> {
     let (scheme, value) = authorization
         .trim()
         .split_once(' ')
@@ -252,7 +253,7 @@ fn refused(message: &str) -> Error {
     Error::Unauthenticated(message.to_owned())
 }
 
-async fn verify_key(app: &App, text: &str) -> Result<Credential> {
+async fn verify_key(app: &App, text: &str) -> Result<(Credential, Viewer)> {
     let (id, secret) = text
         .split_once(':')
         .ok_or_else(|| refused("an API key is KEYID:SECRET"))?;
@@ -264,7 +265,8 @@ async fn verify_key(app: &App, text: &str) -> Result<Credential> {
     let hash = hash_secret(secret);
     match key {
         Some(key) if constant_time::verify_slices_are_equal(&hash, &key.secret_hash).is_ok() => {
-            Ok(Credential::Key { id: key.id.into() })
+            let viewer = Viewer::backend(key.organization_id);
+            Ok((Credential::Key { id: key.id.into() }, viewer))
         }
         _ => Err(refused("unknown or revoked API key")),
     }
@@ -285,85 +287,113 @@ fn user_viewer(user: UserId, bound: Option<OrganizationId>, memberships: &[Membe
 }
 
 /// Verifies a token and takes over what it claims: whoever holds the signing key is trusted.
-async fn verify_token(app: &App, token: &str) -> Result<Credential> {
+async fn verify_token(app: &App, token: &str) -> Result<(Credential, Viewer)> {
     let now = app.clock.now();
     let claims = app.keys.verify(token, now).await?;
     let mut conn = app.conn().await?;
-    let user = claimed_user(&mut conn, &claims, now).await?;
-    let bound = match &claims.org {
+    // Both are asked for at once, before anything is written.
+    let name = Ref::parse(&claims.sub);
+    let (known, organization) = join!(
+        user::with_memberships(&conn, &name),
+        claimed_organization(&conn, &claims),
+    );
+    let (known, organization) = (known?, organization?);
+    let (user, mut memberships) = claimed_user(&mut conn, &claims, known, now).await?;
+    let bound = match organization {
         None => None,
-        Some(name) => Some(claimed_membership(app, &mut conn, &claims, name, user).await?),
+        Some(organization) => {
+            let organization = match organization {
+                Ok(known) => known,
+                Err(name) => {
+                    organization::get_or_insert(&mut conn, &name, &name)
+                        .await?
+                        .id
+                }
+            };
+            let known = memberships
+                .iter()
+                .find(|membership| membership.organization_id == organization);
+            if let Some(role) = claimed_role(&claims, known) {
+                let read = known.map(|membership| membership.decided_at);
+                let place = (organization, user);
+                organization::claim_membership(&mut conn, place, role, read, now).await?;
+                // Subscriptions by the person's older tokens see from now on what the new role sees.
+                app.bus.publish_access(Subject::User(user));
+                memberships = organization::memberships_of(&mut conn, user).await?;
+            }
+            Some(organization)
+        }
     };
-    Ok(Credential::Token {
+    let credential = Credential::Token {
         user,
         bound,
         expires_at: claims.expires_at(),
-    })
+    };
+    Ok((credential, user_viewer(user, bound, &memberships)))
 }
 
-async fn claimed_user(conn: &mut Conn, claims: &Claims, now: DateTime<Utc>) -> Result<UserId> {
+/// Whom a token names, with all that he is a member of.
+async fn claimed_user(
+    conn: &mut Conn,
+    claims: &Claims,
+    known: Option<(User, Vec<Membership>)>,
+    now: DateTime<Utc>,
+) -> Result<(UserId, Vec<Membership>)> {
     let profile = Profile {
         name: claims.name.clone(),
         email: claims.email.clone(),
         avatar_url: claims.picture.clone(),
     };
-    let known = match Ref::parse(&claims.sub) {
-        Ref::Id(id) => match user::by_id(conn, id).await? {
-            Some(user) => user,
-            None => return Err(refused("the token names an unknown user")),
-        },
-        Ref::External(external_id) => {
-            match user::by_external_id(conn, &external_id).await? {
-                Some(user) => user,
-                // Two requests with a new person's first token may come at once: the second
-                // one finds the row of the first.
-                None => {
-                    let new = NewUser::from_claims(&external_id, &profile, now);
-                    user::insert_or_get(conn, &new).await?
-                }
-            }
+    let (known, memberships) = match (known, Ref::<UserId>::parse(&claims.sub)) {
+        (Some(known), _) => known,
+        (None, Ref::Id(_)) => return Err(refused("the token names an unknown user")),
+        // Two requests with a new person's first token may come at once: the second one finds the
+        // row of the first.
+        (None, Ref::External(external_id)) => {
+            let new = NewUser::from_claims(&external_id, &profile, now);
+            let user = user::insert_or_get(conn, &new).await?;
+            let memberships = organization::memberships_of(conn, user.id).await?;
+            (user, memberships)
         }
     };
     if !profile.is_in(&known) && claims.is_newer_than(known.profile_set_at) {
         user::set_profile(conn, known.id, &profile, now).await?;
     }
-    Ok(known.id)
+    Ok((known.id, memberships))
 }
 
-async fn claimed_membership(
-    app: &App,
-    conn: &mut Conn,
+/// The organization that a token is bound to; its name, if there is none of that externalId yet.
+async fn claimed_organization(
+    conn: &Conn,
     claims: &Claims,
-    organization: &str,
-    user: UserId,
-) -> Result<OrganizationId> {
-    let organization = match Ref::parse(organization) {
-        Ref::Id(id) => organization::by_id(conn, id).await?,
-        Ref::External(id) => Some(organization::get_or_insert(conn, &id, &id).await?),
-    }
-    .ok_or_else(|| refused("the token names an unknown organization"))?;
-    let known = organization::membership(conn, organization.id, user).await?;
-    let role = match &known {
-        None => Some(claims.role.unwrap_or(Role::Member)),
-        Some(membership) => match membership.removed_at {
-            // The very moment counts here, not the second: an old token must not undo a removal.
-            Some(removed_at) if claims.issued_at() > Some(removed_at) => {
-                Some(claims.role.unwrap_or(Role::Member))
-            }
-            Some(_) => None,
-            None => claims.role.filter(|role| {
-                *role != membership.role && claims.is_newer_than(membership.decided_at)
-            }),
-        },
+) -> Result<Option<Result<OrganizationId, String>>> {
+    let Some(name) = &claims.org else {
+        return Ok(None);
     };
-    if let Some(role) = role {
-        let now = app.clock.now();
-        let read = known.map(|membership| membership.decided_at);
-        organization::claim_membership(conn, (organization.id, user), role, read, now).await?;
-        // Subscriptions by the person's older tokens see from now on what the new role sees.
-        app.bus.publish_access(Subject::User(user));
+    let name = Ref::parse(name);
+    let known = organization::named(conn, &name).await?;
+    match (known, name) {
+        (Some(known), _) => Ok(Some(Ok(known.id))),
+        (None, Ref::External(name)) => Ok(Some(Err(name))),
+        (None, Ref::Id(_)) => Err(refused("the token names an unknown organization")),
     }
-    Ok(organization.id)
+}
+
+/// The role that a token gives, if it changes anything.
+fn claimed_role(claims: &Claims, known: Option<&Membership>) -> Option<Role> {
+    let Some(membership) = known else {
+        return Some(claims.role.unwrap_or(Role::Member));
+    };
+    match membership.removed_at {
+        // The very moment counts here, not the second: an old token must not undo a removal.
+        Some(removed_at) if claims.issued_at() > Some(removed_at) => {
+            Some(claims.role.unwrap_or(Role::Member))
+        }
+        Some(_) => None,
+        None => claims
+            .role
+            .filter(|role| *role != membership.role && claims.is_newer_than(membership.decided_at)),
+    }
 }
 
 impl Claims {

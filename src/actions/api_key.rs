@@ -10,12 +10,11 @@ use crate::ids::Ref;
 /// Makes a key; answers `KEYID:SECRET`, the only time that the secret is known.
 pub async fn create(app: &App, organization: Option<&str>, name: &str) -> Result<String> {
     let mut conn = app.conn().await?;
-    let organization_id = match organization.map(Ref::parse) {
+    let organization_id = match organization {
         None => None,
-        Some(Ref::Id(id)) => organization::by_id(&mut conn, id).await?.map(|o| o.id),
-        Some(Ref::External(id)) => organization::by_external_id(&mut conn, &id)
+        Some(name) => organization::named(&conn, &Ref::parse(name))
             .await?
-            .map(|o| o.id),
+            .map(|known| known.id),
     };
     if organization.is_some() && organization_id.is_none() {
         return Err(Error::NotFound("organization"));

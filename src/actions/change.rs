@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures_util::join;
 
 use crate::auth::Viewer;
 use crate::db::access::{ThreadAccess, find};
@@ -177,14 +178,20 @@ impl Change {
             return Ok((self.access, Told(Vec::new())));
         }
         self.note_former();
-        let stored = thread::save(conn, &self.thread).await.map_err(|cause| {
+        // Both are sent at once; the database takes them one after the other.
+        let conn: &Conn = conn;
+        let (stored, appended) = join!(
+            thread::save(conn, &self.thread),
+            events::append(conn, &self.told),
+        );
+        let stored = stored.map_err(|cause| {
             if broke_unique(&cause, "threads_organization_id_external_id_key") {
                 Error::Conflict("externalId: is taken by another thread".to_owned())
             } else {
                 cause.into()
             }
         })?;
-        events::append(conn, &self.told).await?;
+        appended?;
         let told = self.told.into_iter().map(Arc::new).collect();
         Ok((self.access.with(stored), Told(told)))
     }

@@ -43,7 +43,7 @@ pub async fn upsert(
     }
     let mut conn = app.conn().await?;
     if viewer.bound.is_some() {
-        let known = organization::by_external_id(&mut conn, &input.external_id).await?;
+        let known = organization::named(&conn, &Ref::External(input.external_id.clone())).await?;
         if known.map(|known| known.id) != viewer.bound {
             return Err(Error::Forbidden(
                 "this API key is bound to another organization".to_owned(),

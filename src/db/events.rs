@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use crate::db::access::ThreadAccess;
@@ -15,6 +15,7 @@ use crate::db::enums::{Access, EventKind};
 use crate::db::lookups::Lookups;
 use crate::db::message::{self, Message};
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::events;
 use crate::db::snapshot::Snapshot;
 use crate::error::{Error, Result};
@@ -56,11 +57,23 @@ pub struct Stretch {
 }
 
 /// Appends events, as the last statement of the transaction that made the change.
-pub async fn append(conn: &mut Conn, told: &[Event]) -> Result<(), diesel::result::Error> {
+pub async fn append(
+    mut conn: &AsyncPgConnection,
+    told: &[Event],
+) -> Result<(), diesel::result::Error> {
+    // Most changes tell one thing: that statement is kept prepared.
+    if let [only] = told {
+        diesel::insert_into(events::table)
+            .values(row(only))
+            .prepared()
+            .execute(&mut conn)
+            .await?;
+        return Ok(());
+    }
     let rows: Vec<Row> = told.iter().map(row).collect();
     diesel::insert_into(events::table)
         .values(&rows)
-        .execute(conn)
+        .execute(&mut conn)
         .await?;
     Ok(())
 }
@@ -155,6 +168,7 @@ pub async fn at(conn: &mut Conn, places: &[(ThreadId, i64)]) -> Result<Vec<Arc<E
         .filter(named)
         .order((events::thread_id, events::seq))
         .select(Row::as_select())
+        .prepared()
         .load(conn)
         .await?;
     complete(conn, rows).await

@@ -16,6 +16,7 @@ use crate::db::message::{self, Message};
 use crate::db::message_list::{self, Reached};
 use crate::db::page::Key;
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::snapshot::Snapshot;
 use crate::db::watermark::Watermark;
 use crate::db::{api_key, organization};
@@ -395,6 +396,7 @@ where
         .bind::<Array<BigInt>, _>(since.xip())
         .bind::<BigInt, _>(STRETCH)
         .bind::<Array<SqlUuid>, _>(tenants)
+        .prepared()
         .load(conn)
         .await?)
 }
@@ -427,6 +429,7 @@ async fn predecessors(
     .bind::<BigInt, _>(end)
     .bind::<BigInt, _>(since.xmax())
     .bind::<Array<BigInt>, _>(since.xip())
+    .prepared()
     .load(conn)
     .await;
     found.map_err(Error::from)

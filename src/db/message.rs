@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::db::enums::{ContentType, Direction, MessageStatus, MessageType};
 use crate::db::page::Key;
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::messages;
 use crate::db::search_language::SearchLanguage;
 use crate::db::thread::Thread;
@@ -294,6 +295,7 @@ pub async fn insert(conn: &mut Conn, new: &NewMessage) -> Result<Message, diesel
     diesel::insert_into(messages::table)
         .values(new)
         .returning(Message::as_returning())
+        .prepared()
         .get_result(conn)
         .await
 }
@@ -328,6 +330,7 @@ pub async fn save(conn: &mut Conn, message: &Message) -> Result<(), diesel::resu
     };
     diesel::update(messages::table.find(message.id))
         .set(saved)
+        .prepared()
         .execute(conn)
         .await?;
     Ok(())
@@ -365,6 +368,7 @@ pub async fn sizes(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap<Message
     let sizes: Vec<(MessageId, i64)> = messages::table
         .filter(messages::id.eq_any(ids))
         .select((messages::id, size))
+        .prepared()
         .load(conn)
         .await?;
     Ok(sizes.into_iter().collect())

@@ -20,6 +20,7 @@ use crate::db::enums::{MessageStatus, Role};
 use crate::db::message::Message;
 use crate::db::page::{Key, Page, Slice, beyond};
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::{messages, threads};
 use crate::error::Result;
 use crate::ids::{ThreadId, UserId};
@@ -374,6 +375,7 @@ async fn newest_at(conn: &mut Conn, places: &[(ThreadId, bool, Key<i64>)]) -> Re
     Ok(messages::table
         .filter(up_to)
         .select(Message::as_select())
+        .prepared()
         .load(conn)
         .await?)
 }

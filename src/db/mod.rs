@@ -4,6 +4,8 @@
 
 pub mod pool;
 
+pub(in crate::db) mod prepared;
+
 #[expect(missing_docs, reason = "generated")]
 pub mod schema;
 

@@ -5,7 +5,7 @@ use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::db::schema::{memberships, organizations, users};
 use crate::db::snapshot::Snapshot;
 use crate::db::user::User;
 use crate::error::Result;
-use crate::ids::{OrganizationId, UserId};
+use crate::ids::{OrganizationId, Ref, UserId};
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
@@ -63,11 +63,6 @@ impl Membership {
     }
 }
 
-/// The organization with an id.
-pub async fn by_id(conn: &mut Conn, id: OrganizationId) -> Result<Option<Organization>> {
-    Ok(by_ids(conn, &[id]).await?.pop())
-}
-
 /// The organizations with these ids, in no order.
 pub async fn by_ids(conn: &mut Conn, ids: &[OrganizationId]) -> Result<Vec<Organization>> {
     Ok(organizations::table
@@ -77,14 +72,19 @@ pub async fn by_ids(conn: &mut Conn, ids: &[OrganizationId]) -> Result<Vec<Organ
         .await?)
 }
 
-/// The organization with a backend's id.
-pub async fn by_external_id(conn: &mut Conn, external_id: &str) -> Result<Option<Organization>> {
-    Ok(organizations::table
-        .filter(organizations::external_id.eq(external_id))
+/// The organization that is named so.
+pub async fn named(
+    mut conn: &AsyncPgConnection,
+    name: &Ref<OrganizationId>,
+) -> Result<Option<Organization>> {
+    let query = organizations::table
         .select(Organization::as_select())
-        .first(conn)
-        .await
-        .optional()?)
+        .into_boxed();
+    let query = match name {
+        Ref::Id(id) => query.filter(organizations::id.eq(*id)),
+        Ref::External(id) => query.filter(organizations::external_id.eq(id)),
+    };
+    Ok(query.first(&mut conn).await.optional()?)
 }
 
 /// Whether there are any besides the one with a backend's id.
@@ -98,7 +98,7 @@ pub async fn others_exist(conn: &mut Conn, external_id: &str) -> Result<bool> {
 
 /// The organization with a backend's id, made if there is none.
 pub async fn get_or_insert(conn: &mut Conn, external_id: &str, name: &str) -> Result<Organization> {
-    if let Some(known) = by_external_id(conn, external_id).await? {
+    if let Some(known) = named(conn, &Ref::External(external_id.to_owned())).await? {
         return Ok(known);
     }
     diesel::insert_into(organizations::table)
@@ -155,9 +155,14 @@ pub async fn set_last_number(conn: &mut Conn, id: OrganizationId, number: i32) -
     Ok(())
 }
 
-/// All memberships of a user, former ones too.
+/// All memberships of a user, former ones too, oldest first.
 pub async fn memberships_of(conn: &mut Conn, user: UserId) -> Result<Vec<Membership>> {
-    memberships_of_all(conn, &[user]).await
+    Ok(memberships::table
+        .filter(memberships::user_id.eq(user))
+        .order((memberships::created_at, memberships::organization_id))
+        .select(Membership::as_select())
+        .load(conn)
+        .await?)
 }
 
 /// All memberships of these users, former ones too, oldest first.

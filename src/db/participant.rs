@@ -14,6 +14,7 @@ use crate::db::access::ThreadAccess;
 use crate::db::enums::Role;
 use crate::db::page::{Key, Page, Slice};
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::{memberships, participants, users};
 use crate::db::user::User;
 use crate::error::Result;
@@ -139,6 +140,7 @@ pub async fn one_of_each_kind(
     )
     .bind::<Array<SqlUuid>, _>(users)
     .bind::<Array<SqlUuid>, _>(viewers)
+    .prepared()
     .load(conn)
     .await?;
     let parts = parts.into_iter();

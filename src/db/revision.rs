@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::db::message::Message;
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::revisions;
 use crate::error::Result;
 use crate::ids::{MessageId, OrganizationId, UserId};
@@ -93,6 +94,7 @@ pub async fn of_messages(conn: &mut Conn, messages: &[MessageId]) -> Result<Vec<
         .filter(newest)
         .order((revisions::message_id, revisions::number))
         .select(Revision::as_select())
+        .prepared()
         .load(conn)
         .await?)
 }

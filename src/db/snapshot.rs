@@ -9,6 +9,7 @@ use diesel::sql_types::{Array, BigInt};
 use diesel_async::RunQueryDsl;
 
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::error::Result;
 
 /// Which transactions' doings are told.
@@ -51,6 +52,7 @@ impl Snapshot {
                SELECT xid::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) AS xip (xid)
              ) AS xip",
         )
+        .prepared()
         .get_result(conn)
         .await?;
         let Found {

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
 use crate::auth::Viewer;
 use crate::db::access::{self, OrganizationAccess, ThreadAccess};
 use crate::db::enums::Access;
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::{events, threads};
 use crate::db::search_language::SearchLanguage;
 use crate::db::watermark::OLDEST_RUNNING;
@@ -204,13 +205,17 @@ pub async fn insert(
     let row: (Thread, i64) = diesel::insert_into(threads::table)
         .values(new)
         .returning((Thread::as_returning(), sql::<BigInt>(OLDEST_RUNNING)))
+        .prepared()
         .get_result(conn)
         .await?;
     Ok(access::created_thread(viewer, organization, row))
 }
 
 /// Stores a locked thread's row as a write leaves it.
-pub async fn save(conn: &mut Conn, thread: &Thread) -> Result<Thread, diesel::result::Error> {
+pub async fn save(
+    mut conn: &AsyncPgConnection,
+    thread: &Thread,
+) -> Result<Thread, diesel::result::Error> {
     let saved = Saved {
         external_id: thread.external_id.as_deref(),
         subject: &thread.subject,
@@ -234,7 +239,8 @@ pub async fn save(conn: &mut Conn, thread: &Thread) -> Result<Thread, diesel::re
     diesel::update(threads::table.find(thread.id))
         .set(saved)
         .returning(Thread::as_returning())
-        .get_result(conn)
+        .prepared()
+        .get_result(&mut conn)
         .await
 }
 

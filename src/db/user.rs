@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
 use crate::db::enums::UserKind;
+use crate::db::organization::Membership;
 use crate::db::pool::Conn;
-use crate::db::schema::users;
+use crate::db::schema::{memberships, users};
 use crate::error::Result;
 use crate::ids::{Ref, UserId};
 
@@ -140,6 +141,26 @@ pub async fn by_external_id(conn: &mut Conn, external_id: &str) -> Result<Option
         .first(conn)
         .await
         .optional()?)
+}
+
+/// A user with all memberships, former ones too, oldest first.
+pub async fn with_memberships(
+    mut conn: &AsyncPgConnection,
+    name: &Ref<UserId>,
+) -> Result<Option<(User, Vec<Membership>)>> {
+    let query = users::table
+        .left_join(memberships::table.on(memberships::user_id.eq(users::id)))
+        .order((memberships::created_at, memberships::organization_id))
+        .select((User::as_select(), Option::<Membership>::as_select()))
+        .into_boxed();
+    let query = match name {
+        Ref::Id(id) => query.filter(users::id.eq(*id)),
+        Ref::External(id) => query.filter(users::external_id.eq(id)),
+    };
+    let rows: Vec<(User, Option<Membership>)> = query.load(&mut conn).await?;
+    let (users, memberships): (Vec<User>, Vec<Option<Membership>>) = rows.into_iter().unzip();
+    let memberships = memberships.into_iter().flatten().collect();
+    Ok(users.into_iter().next().map(|user| (user, memberships)))
 }
 
 /// Inserts a user, or finds the one that somebody else inserted meanwhile.

@@ -18,6 +18,7 @@ use crate::db::enums::Mark;
 use crate::db::hidden::hidden_by;
 use crate::db::page::Key;
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::{threads, watermarks};
 use crate::db::several::{Part, Totals};
 use crate::error::{Error, Result};
@@ -133,6 +134,7 @@ pub async fn advance(
     .bind::<SqlUuid, _>(user)
     .bind::<Text, _>(kind)
     .bind::<Timestamptz, _>(now)
+    .prepared()
     .load(conn)
     .await
     .map_err(gone)?;
@@ -185,6 +187,7 @@ pub async fn withdraw(
     .bind::<Array<BigInt>, _>(ties(places))
     .bind::<SqlUuid, _>(user)
     .bind::<Timestamptz, _>(now)
+    .prepared()
     .load(conn)
     .await
     .map_err(gone)?;
@@ -212,7 +215,7 @@ pub async fn moved_since(
             .filter(watermarks::public_xid.ge(since))
             .order_by((watermarks::public_xid, watermarks::user_id))
     };
-    let rows: Vec<(Watermark, i64)> = query.load(conn).await?;
+    let rows: Vec<(Watermark, i64)> = query.prepared().load(conn).await?;
     // One transaction may have moved several: whoever has been told of a part of them is told
     // of all of them again.
     let moves: Vec<Option<i64>> = rows.iter().map(|(mark, _)| mark.xid_for(access)).collect();
@@ -362,6 +365,7 @@ pub async fn reader_counts(conn: &mut Conn, ids: &[MessageId]) -> Result<HashMap
          WHERE c.id IS NOT NULL GROUP BY c.id, c.readers",
     )
     .bind::<Array<SqlUuid>, _>(ids)
+    .prepared()
     .load(conn)
     .await?;
     Ok(rows
@@ -404,6 +408,7 @@ async fn reached(
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Integer, _>(MAX_READERS)
     .bind::<Array<Text>, _>(kinds)
+    .prepared()
     .load(conn)
     .await?;
     let mut reached: HashMap<MessageId, Vec<UserId>> = HashMap::new();
@@ -426,6 +431,7 @@ pub async fn of_people(conn: &mut Conn, parts: &[(ThreadId, UserId)]) -> Result<
     Ok(watermarks::table
         .filter(asked)
         .select(Watermark::as_select())
+        .prepared()
         .load(conn)
         .await?)
 }

@@ -10,6 +10,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use crate::db::delivery::{self, NewDelivery};
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::{webhook_terms as terms, webhooks};
 use crate::db::snapshot::Snapshot;
 use crate::db::webhook::columns;
@@ -38,6 +39,7 @@ pub async fn any(conn: &mut Conn) -> Result<bool> {
         "SELECT EXISTS (SELECT FROM webhooks WHERE enabled)
            OR EXISTS (SELECT FROM webhook_terms) AS found",
     )
+    .prepared()
     .get_result(conn)
     .await?;
     Ok(found.found)
@@ -78,6 +80,7 @@ pub async fn behind(conn: &mut Conn, stale: Option<i64>) -> Result<Vec<Behind>> 
     ))
     .bind::<Nullable<BigInt>, _>(stale)
     .bind::<BigInt, _>(MOST)
+    .prepared()
     .load(conn)
     .await?;
     let known = rows.into_iter().filter_map(|row| {

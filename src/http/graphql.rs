@@ -197,8 +197,7 @@ pub async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Session>> 
     let Some(value) = credential::authorization(app, headers)? else {
         return Ok(None);
     };
-    let credential = auth::verify(app, &value).await?;
-    let viewer = auth::viewer(app, &credential).await?;
+    let (credential, viewer) = auth::verify(app, &value).await?;
     Ok(Some(Session {
         credential,
         viewer: Present::new(viewer),

@@ -14,6 +14,7 @@ use crate::db::access::{Eyes, ThreadAccess, thread_columns};
 use crate::db::deleted_thread::{self, DeletedThread};
 use crate::db::enums::{Access, Role};
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::threads;
 use crate::db::thread::Thread;
 use crate::error::Result;
@@ -61,6 +62,7 @@ impl Facts {
                     those("hidden_threads"),
                     thread_columns(),
                 ))
+                .prepared()
                 .load(conn)
                 .await?;
             let known =

@@ -18,6 +18,7 @@ use crate::db::inbox::{self, Inbox};
 use crate::db::message::Message;
 use crate::db::organization;
 use crate::db::pool::Conn;
+use crate::db::prepared::Prepare;
 use crate::db::schema::{memberships, messages, participants, threads, users};
 use crate::db::thread::Thread;
 use crate::db::user::{self, User};
@@ -34,10 +35,7 @@ pub async fn organization(
     viewer: &Viewer,
     name: &Ref<OrganizationId>,
 ) -> Result<OrganizationAccess> {
-    let found = match name {
-        Ref::Id(id) => organization::by_id(conn, *id).await?,
-        Ref::External(id) => organization::by_external_id(conn, id).await?,
-    };
+    let found = organization::named(conn, name).await?;
     let found = found.ok_or(Error::NotFound("organization"))?;
     organization_access(viewer, found).ok_or(Error::NotFound("organization"))
 }
@@ -77,7 +75,7 @@ pub async fn thread(
         Ref::Id(id) => query.filter(threads::id.eq(*id)),
         Ref::External(id) => query.filter(threads::external_id.eq(id.clone())),
     };
-    let mut found: Vec<(Thread, i64)> = query.load(conn).await?;
+    let mut found: Vec<(Thread, i64)> = query.prepared().load(conn).await?;
     if found.len() > 1 {
         return Err(ambiguous("threadId"));
     }
@@ -111,6 +109,7 @@ pub async fn threads_again(
     let rows: Vec<(Thread, i64)> = threads::table
         .filter(threads::id.eq_any(ids))
         .select(thread_columns())
+        .prepared()
         .load(conn)
         .await?;
     let of = |row: (Thread, i64)| {
@@ -206,6 +205,7 @@ pub async fn threads_by_ids(
         .filter(threads::id.eq_any(ids))
         .filter(visible_threads(viewer))
         .select(thread_columns())
+        .prepared()
         .load(conn)
         .await?;
     Ok(found
@@ -230,7 +230,7 @@ pub async fn message(
         Ref::Id(id) => query.filter(messages::id.eq(*id)),
         Ref::External(id) => query.filter(messages::external_id.eq(id.clone())),
     };
-    let found: Vec<(Message, (Thread, i64))> = query.load(conn).await?;
+    let found: Vec<(Message, (Thread, i64))> = query.prepared().load(conn).await?;
     let mut seen: Vec<MessageAccess> = found
         .into_iter()
         .filter_map(|(message, thread)| thread_access(viewer, thread).message(message).ok())
@@ -275,6 +275,7 @@ pub async fn messages_by_ids(
         .filter(visible_threads(viewer))
         .filter(messages::id.eq_any(ids))
         .select((Message::as_select(), thread_columns()))
+        .prepared()
         .load(conn)
         .await?;
     let proof = |(message, thread)| thread_access(viewer, thread).message(message).ok();

@@ -324,7 +324,7 @@ impl Socket {
         };
         let app = &self.server.app;
         let credential = match auth::verify(app, &authorization).await {
-            Ok(credential) => credential,
+            Ok((credential, _)) => credential,
             Err(Error::Unauthenticated(why)) => {
                 return Err(Some(Closing::forbidden(&format!("Forbidden: {why}"))));
             }

@@ -33,6 +33,8 @@ pub struct Viewer {
     pub bound: Option<OrganizationId>,
     /// A person's active memberships, within the bound organization if there is one.
     pub memberships: Vec<(OrganizationId, Role)>,
+    /// A person's row, if it was read with the rest.
+    pub user: Option<Arc<User>>,
 }
 
 /// A person or a backend.
@@ -52,6 +54,7 @@ impl Viewer {
             who: Who::Key,
             bound,
             memberships: Vec::new(),
+            user: None,
         }
     }
 
@@ -283,6 +286,7 @@ fn user_viewer(user: UserId, bound: Option<OrganizationId>, memberships: &[Membe
         who: Who::User(user),
         bound,
         memberships,
+        user: None,
     }
 }
 
@@ -298,7 +302,8 @@ async fn verify_token(app: &App, token: &str) -> Result<(Credential, Viewer)> {
         claimed_organization(&conn, &claims),
     );
     let (known, organization) = (known?, organization?);
-    let (user, mut memberships) = claimed_user(&mut conn, &claims, known, now).await?;
+    let (row, mut memberships) = claimed_user(&mut conn, &claims, known, now).await?;
+    let user = row.id;
     let bound = match organization {
         None => None,
         Some(organization) => {
@@ -329,16 +334,20 @@ async fn verify_token(app: &App, token: &str) -> Result<(Credential, Viewer)> {
         bound,
         expires_at: claims.expires_at(),
     };
-    Ok((credential, user_viewer(user, bound, &memberships)))
+    let viewer = Viewer {
+        user: Some(Arc::new(row)),
+        ..user_viewer(user, bound, &memberships)
+    };
+    Ok((credential, viewer))
 }
 
-/// Whom a token names, with all that he is a member of.
+/// Whom a token names, as the token says that he is, with all that he is a member of.
 async fn claimed_user(
     conn: &mut Conn,
     claims: &Claims,
     known: Option<(User, Vec<Membership>)>,
     now: DateTime<Utc>,
-) -> Result<(UserId, Vec<Membership>)> {
+) -> Result<(User, Vec<Membership>)> {
     let profile = Profile {
         name: claims.name.clone(),
         email: claims.email.clone(),
@@ -356,10 +365,11 @@ async fn claimed_user(
             (user, memberships)
         }
     };
-    if !profile.is_in(&known) && claims.is_newer_than(known.profile_set_at) {
-        user::set_profile(conn, known.id, &profile, now).await?;
+    if profile.is_in(&known) || !claims.is_newer_than(known.profile_set_at) {
+        return Ok((known, memberships));
     }
-    Ok((known.id, memberships))
+    let known = user::set_profile(conn, known.id, &profile, now).await?;
+    Ok((known, memberships))
 }
 
 /// The organization that a token is bound to; its name, if there is none of that externalId yet.

@@ -104,11 +104,7 @@ struct DemoReaction {
 /// Loads the demo, or loads it anew: threads of an earlier load go first.
 pub async fn load(app: &Arc<App>) -> Result<()> {
     let demo: Demo = serde_json::from_str(DATA).map_err(Error::internal)?;
-    let backend = Viewer {
-        who: Who::Key,
-        bound: None,
-        memberships: Vec::new(),
-    };
+    let backend = Viewer::backend(None);
     let organization = UpsertOrganization {
         external_id: demo.organization.external_id,
         name: demo.organization.name,
@@ -183,12 +179,9 @@ impl Loading<'_> {
             who: Who::User(creator),
             bound: None,
             memberships: vec![(self.organization, Role::Admin)],
+            user: None,
         };
-        let backend = Viewer {
-            who: Who::Key,
-            bound: None,
-            memberships: Vec::new(),
-        };
+        let backend = Viewer::backend(None);
         let begun = self
             .thread
             .messages

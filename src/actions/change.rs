@@ -17,6 +17,7 @@ use crate::db::message::Message;
 use crate::db::message_list;
 use crate::db::pool::Conn;
 use crate::db::thread::{self, Thread};
+use crate::db::user::User;
 use crate::error::{Error, Result, broke_unique};
 use crate::event::{Audience, Event, Fact, Former};
 use crate::ids::{Ref, ThreadId, UserId};
@@ -29,6 +30,8 @@ pub struct Change {
     pub now: DateTime<Utc>,
     access: ThreadAccess,
     actor_id: Option<UserId>,
+    /// The viewer's row, if it is known.
+    user: Option<Arc<User>>,
     told: Vec<Event>,
     dirty: bool,
 }
@@ -53,16 +56,17 @@ impl Change {
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let access = find::thread_locked(conn, viewer, name).await?;
-        Ok(Self::of(access, viewer.user_id(), now))
+        Ok(Self::of(access, viewer, now))
     }
 
     /// A change of a thread that this transaction has locked or made.
-    pub fn of(access: ThreadAccess, actor_id: Option<UserId>, now: DateTime<Utc>) -> Self {
+    pub fn of(access: ThreadAccess, viewer: &Viewer, now: DateTime<Utc>) -> Self {
         Self {
             thread: access.thread().clone(),
             now,
             access,
-            actor_id,
+            actor_id: viewer.user_id(),
+            user: viewer.user.clone(),
             told: Vec::new(),
             dirty: false,
         }
@@ -107,6 +111,10 @@ impl Change {
             self.thread.public_seq = self.thread.seq;
         }
         self.dirty = true;
+        let lookups = Lookups::default();
+        if let Some(user) = &self.user {
+            lookups.has_user(user);
+        }
         self.told.push(Event {
             organization_id: self.thread.organization_id,
             thread_id: self.thread.id,
@@ -116,7 +124,7 @@ impl Change {
             occurred_at: self.now,
             audience,
             former: None,
-            lookups: Lookups::default(),
+            lookups,
         });
     }
 

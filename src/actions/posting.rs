@@ -378,8 +378,7 @@ pub async fn before_sending(
     }
     thread_update::reopen(conn, change, sending.sender, sent_at).await?;
     if let Some(sender) = sending.sender {
-        let part = participants::of_user(conn, sender, &[change.thread.id]).await?;
-        let listens = part.first().map(|part| part.subscribed);
+        let listens = participants::listens(conn, change.thread.id, sender).await?;
         if listens.is_none() || (sending.subscribe && listens == Some(false)) {
             let now = change.now;
             participant::join(conn, change, &[(sender, sending.subscribe)], now).await?;

@@ -205,7 +205,7 @@ pub async fn open(
     };
     let access = thread::insert(conn, viewer, &organization, &new).await?;
     organization::set_last_number(conn, id, new.number).await?;
-    let mut change = Change::of(access, viewer.user_id(), now);
+    let mut change = Change::of(access, viewer, now);
     change.tell_thread(Fact::ThreadCreated);
     if !people.is_empty() {
         // Told by the creation itself.

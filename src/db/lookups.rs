@@ -71,6 +71,13 @@ impl Lookups {
         (since.elapsed() < LIFE).then_some(&self.0.by_kind)
     }
 
+    /// A user was read just now.
+    pub fn has_user(&self, user: &User) {
+        if let Ok(mut rows) = self.0.by_kind.users.0.try_lock() {
+            rows.insert(user.id, Some(user.clone()));
+        }
+    }
+
     /// To a message that was just sent nobody has reacted.
     pub fn nobody_reacted(&self, message: MessageId) {
         if let Ok(mut rows) = self.0.by_kind.reactions.0.try_lock() {

@@ -101,6 +101,16 @@ pub async fn of_user(
         .await?)
 }
 
+/// Whether somebody who takes part in a thread is to be notified; none: he takes no part.
+pub async fn listens(conn: &mut Conn, thread: ThreadId, user: UserId) -> Result<Option<bool>> {
+    Ok(participants::table
+        .find((thread, user))
+        .select(participants::subscribed)
+        .get_result(conn)
+        .await
+        .optional()?)
+}
+
 /// Where these users take part, of these threads.
 pub async fn parts(
     conn: &mut Conn,

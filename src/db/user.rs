@@ -183,18 +183,18 @@ pub async fn insert_or_get(conn: &mut Conn, new: &NewUser) -> Result<User> {
     }
 }
 
-/// Takes over what a token says.
+/// Takes over what a token says; answers the user as he is now.
 pub async fn set_profile(
     conn: &mut Conn,
     id: UserId,
     profile: &Profile,
     now: DateTime<Utc>,
-) -> Result<()> {
-    diesel::update(users::table.find(id))
+) -> Result<User> {
+    Ok(diesel::update(users::table.find(id))
         .set((profile, users::profile_set_at.eq(now)))
-        .execute(conn)
-        .await?;
-    Ok(())
+        .returning(User::as_select())
+        .get_result(conn)
+        .await?)
 }
 
 /// Takes over what a backend says.

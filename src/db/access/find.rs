@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use diesel::dsl::not;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::join;
 
 use crate::auth::Viewer;
 use crate::db::access::ways::Way;
@@ -62,7 +63,7 @@ pub async fn organization_or_bound(
 
 /// The thread, if the viewer sees it.
 pub async fn thread(
-    conn: &mut Conn,
+    mut conn: &AsyncPgConnection,
     viewer: &Viewer,
     name: &Ref<ThreadId>,
 ) -> Result<ThreadAccess> {
@@ -75,7 +76,7 @@ pub async fn thread(
         Ref::Id(id) => query.filter(threads::id.eq(*id)),
         Ref::External(id) => query.filter(threads::external_id.eq(id.clone())),
     };
-    let mut found: Vec<(Thread, i64)> = query.prepared().load(conn).await?;
+    let mut found: Vec<(Thread, i64)> = query.prepared().load(&mut conn).await?;
     if found.len() > 1 {
         return Err(ambiguous("threadId"));
     }
@@ -126,22 +127,33 @@ pub async fn thread_locked(
     viewer: &Viewer,
     name: &Ref<ThreadId>,
 ) -> Result<ThreadAccess> {
+    let conn: &Conn = conn;
     let id = match name {
         Ref::Id(id) => *id,
         Ref::External(_) => thread(conn, viewer, name).await?.thread.id,
     };
+    // The lock may have been waited for, and who takes part was read before the wait: only a
+    // statement of its own sees what the transaction that held the lock has done. Both are sent at
+    // once; the database begins the second one when the first one has the lock.
+    let name = Ref::Id(id);
+    let (locked, seen) = join!(lock(conn, viewer, id), thread(conn, viewer, &name));
+    match locked? {
+        true => seen,
+        false => Err(Error::NotFound("thread")),
+    }
+}
+
+/// Locks a thread that the viewer sees; false: he sees none.
+async fn lock(mut conn: &AsyncPgConnection, viewer: &Viewer, id: ThreadId) -> Result<bool> {
     let locked: Option<ThreadId> = threads::table
         .filter(threads::id.eq(id))
         .filter(visible_threads(viewer))
         .select(threads::id)
         .for_no_key_update()
-        .first(conn)
+        .first(&mut conn)
         .await
         .optional()?;
-    let locked = locked.ok_or(Error::NotFound("thread"))?;
-    // The lock may have been waited for, and who takes part was read before the wait: only a
-    // statement of its own sees what the transaction that held the lock has done.
-    thread(conn, viewer, &Ref::Id(locked)).await
+    Ok(locked.is_some())
 }
 
 /// The threads that are named so, each once; one that the viewer does not see fails all.

@@ -1,10 +1,5 @@
 //! What clients subscribe to.
 
-use serde_json::json;
-
-use crate::Outcome;
-use crate::world::World;
-
 /// How many different documents there are.
 pub const DIFFERENT: usize = 10;
 
@@ -12,16 +7,16 @@ pub const DIFFERENT: usize = 10;
 const MESSAGE: &str = "id body plaintext status private createdAt sentAt updatedAt deletedAt \
     sender { id name avatarUrl } \
     reactionGroups { emoji count } \
-    replyTo { id plaintext sender { id name } }";
+    replyTo { id plaintext sender { id name } } \
+    attachments { __typename id file { name mimeType size url } }";
 
-/// The chat page's subscription. Whether messages have attachments is asked of the server.
-pub async fn chat_page(world: &World) -> Outcome<String> {
-    Ok(subscription(&message(world).await?))
+/// The chat page's subscription.
+pub fn chat_page() -> String {
+    subscription(MESSAGE)
 }
 
 /// Such subscriptions of pages that differ a little, as those of several products do.
-pub async fn different(world: &World) -> Outcome<Vec<String>> {
-    let message = message(world).await?;
+pub fn different() -> Vec<String> {
     let extras = [
         "",
         "url",
@@ -34,22 +29,9 @@ pub async fn different(world: &World) -> Outcome<Vec<String>> {
         "iconUrl",
         "seenByCount",
     ];
-    let documents = extras.map(|extra| subscription(&format!("{message} {extra}")));
+    let documents = extras.map(|extra| subscription(&format!("{MESSAGE} {extra}")));
     debug_assert_eq!(documents.len(), DIFFERENT);
-    Ok(documents.to_vec())
-}
-
-async fn message(world: &World) -> Outcome<String> {
-    let query = r#"{ __type(name: "Message") { fields { name } } }"#;
-    let data = world.ask(query, json!({})).await?;
-    let fields = data["__type"]["fields"].as_array();
-    let has = |name| fields.is_some_and(|all| all.iter().any(|field| field["name"] == name));
-    let attachments = if has("attachments") {
-        " attachments { __typename id file { id name mimeType size url } }"
-    } else {
-        ""
-    };
-    Ok(format!("{MESSAGE}{attachments}"))
+    documents.to_vec()
 }
 
 fn subscription(message: &str) -> String {

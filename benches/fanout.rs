@@ -52,7 +52,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     let floor = Floor::start().await?;
     let mut report = Report::new("fanout", world.server.machine()?);
     let people = world.people("member", "MEMBER", PEOPLE).await?;
-    let document: Rc<str> = documents::chat_page(&world).await?.into();
+    let document: Rc<str> = documents::chat_page().into();
     for (size, count) in SIZES {
         let scene = Scene::new((&world, &floor), &people, &document, size).await?;
         for (window, name, goal) in WINDOWS {

@@ -85,11 +85,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     // Two channels a thread: of its agents, and of its contacts.
     let channels = (0..THREADS * 2 * HALF).map(|seat| seat / HALF).collect();
     let floor_crowd = crowd::join_floor(floor.address, channels, &floor_marks).await?;
-    let documents: Vec<Rc<str>> = documents::different(&world)
-        .await?
-        .into_iter()
-        .map(Rc::from)
-        .collect();
+    let documents: Vec<Rc<str>> = documents::different().into_iter().map(Rc::from).collect();
     let scene = Scene {
         world: &world,
         floor: &floor,

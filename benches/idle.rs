@@ -84,7 +84,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     let scene = Scene {
         people: world.people("member", "MEMBER", PEOPLE).await?,
         threads: world.threads("ORGANIZATION", |_| Vec::new(), APART).await?,
-        document: documents::chat_page(&world).await?.into(),
+        document: documents::chat_page().into(),
     };
     let mut ours = KINDS.map(|_| Vec::new());
     let (mut bare, mut whole) = (Vec::new(), Vec::new());

@@ -51,7 +51,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     let mut report = Report::new("latency", world.server.machine()?);
     let pgbench = Pgbench::apart(&world.server.cluster, &args.out, TABLE).await?;
     let people = world.people("member", "MEMBER", PEOPLE).await?;
-    let document: Rc<str> = documents::chat_page(&world).await?.into();
+    let document: Rc<str> = documents::chat_page().into();
     let floor_marks = Marks::new();
     let _bare = crowd::join_floor(floor.address, vec![0; SUBSCRIBERS], &floor_marks).await?;
     for (threads, name) in LAYOUTS {

@@ -27,7 +27,7 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     let world = World::fresh(args).await?;
     let mut report = Report::new("resume", world.server.machine()?);
     let people = world.people("member", "MEMBER", PEOPLE).await?;
-    let document: Rc<str> = documents::chat_page(&world).await?.into();
+    let document: Rc<str> = documents::chat_page().into();
     let threads = world
         .threads("ORGANIZATION", |_| Vec::new(), THREADS)
         .await?;

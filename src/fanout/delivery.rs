@@ -40,7 +40,7 @@ const MOST_TOGETHER: usize = 64;
 const REST: Duration = Duration::from_micros(8);
 
 /// How long it rests at most, however many there are.
-const LONGEST_REST: Duration = Duration::from_millis(64);
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// A rest that is shorter is none: there is nothing to gain.
 const SHORTEST_REST: Duration = Duration::from_millis(1);

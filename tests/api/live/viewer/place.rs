@@ -55,8 +55,8 @@ async fn a_stretch_takes_as_many_statements_for_many_events_as_for_few() {
     let (ada, bob) = (tenant.agent("ada").await, tenant.member("bob").await);
     note();
     let app = Arc::clone(&Server::other(&[]).await.app);
-    let credential = auth::verify(&app, ada.authorization()).await;
-    let credential = credential.expect("a credential");
+    let verified = auth::verify(&app, ada.authorization()).await;
+    let (credential, _) = verified.expect("a credential");
     let mut counts = Vec::new();
     for many in [2, 20, 100] {
         let mut conn = app.conn().await.expect("a connection");

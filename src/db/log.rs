@@ -16,7 +16,6 @@ use crate::db::message::{self, Message};
 use crate::db::message_list::{self, Reached};
 use crate::db::page::Key;
 use crate::db::pool::Conn;
-use crate::db::prepared::Prepare;
 use crate::db::snapshot::Snapshot;
 use crate::db::watermark::Watermark;
 use crate::db::{api_key, organization};
@@ -396,7 +395,6 @@ where
         .bind::<Array<BigInt>, _>(since.xip())
         .bind::<BigInt, _>(STRETCH)
         .bind::<Array<SqlUuid>, _>(tenants)
-        .prepared()
         .load(conn)
         .await?)
 }
@@ -429,7 +427,6 @@ async fn predecessors(
     .bind::<BigInt, _>(end)
     .bind::<BigInt, _>(since.xmax())
     .bind::<Array<BigInt>, _>(since.xip())
-    .prepared()
     .load(conn)
     .await;
     found.map_err(Error::from)

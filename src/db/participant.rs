@@ -14,7 +14,6 @@ use crate::db::access::ThreadAccess;
 use crate::db::enums::Role;
 use crate::db::page::{Key, Page, Slice};
 use crate::db::pool::Conn;
-use crate::db::prepared::Prepare;
 use crate::db::schema::{memberships, participants, users};
 use crate::db::user::User;
 use crate::error::Result;
@@ -150,7 +149,6 @@ pub async fn one_of_each_kind(
     )
     .bind::<Array<SqlUuid>, _>(users)
     .bind::<Array<SqlUuid>, _>(viewers)
-    .prepared()
     .load(conn)
     .await?;
     let parts = parts.into_iter();

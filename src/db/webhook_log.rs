@@ -80,7 +80,6 @@ pub async fn behind(conn: &mut Conn, stale: Option<i64>) -> Result<Vec<Behind>> 
     ))
     .bind::<Nullable<BigInt>, _>(stale)
     .bind::<BigInt, _>(MOST)
-    .prepared()
     .load(conn)
     .await?;
     let known = rows.into_iter().filter_map(|row| {

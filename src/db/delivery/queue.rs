@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::db::delivery::Delivery;
 use crate::db::pool::Conn;
-use crate::db::prepared::Prepare;
 use crate::db::schema::{deliveries, delivery_queues};
 use crate::error::Result;
 use crate::ids::{InboxId, OrganizationId, ThreadId, WebhookId};
@@ -126,7 +125,6 @@ pub async fn claim(conn: &mut Conn, room: &Room) -> Result<Vec<Claim>> {
     .bind::<Array<SqlUuid>, _>(busy)
     .bind::<Array<BigInt>, _>(running)
     .bind::<Double, _>(room.lease.as_secs_f64())
-    .prepared()
     .load(conn)
     .await?)
 }
@@ -215,7 +213,6 @@ pub async fn recover(conn: &mut Conn, target: Uuid, rest: Duration) -> Result<()
     )
     .bind::<SqlUuid, _>(target)
     .bind::<Double, _>(rest.as_secs_f64())
-    .prepared()
     .execute(conn)
     .await?;
     Ok(())

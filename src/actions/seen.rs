@@ -25,7 +25,7 @@ pub async fn mark(
     (message, user): (Option<&Ref<MessageId>>, Option<&Ref<UserId>>),
 ) -> Result<ThreadAccess> {
     let mut conn = app.conn().await?;
-    let access = find::thread(&mut conn, viewer, thread).await?;
+    let access = find::thread(&conn, viewer, thread).await?;
     let reader = person(&mut conn, viewer, &access, user).await?;
     let sight = sight_of(&mut conn, &access, reader).await?;
     let message = match message {
@@ -51,7 +51,7 @@ pub async fn unmark(
     user: Option<&Ref<UserId>>,
 ) -> Result<ThreadAccess> {
     let mut conn = app.conn().await?;
-    let access = find::thread(&mut conn, viewer, thread).await?;
+    let access = find::thread(&conn, viewer, thread).await?;
     let reader = person(&mut conn, viewer, &access, user).await?;
     let sight = sight_of(&mut conn, &access, reader).await?;
     let from = match from {

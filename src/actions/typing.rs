@@ -20,7 +20,7 @@ pub async fn set(
         return Err(Error::Forbidden("an API key does not type".to_owned()));
     };
     let mut conn = app.conn().await?;
-    let access = find::thread(&mut conn, viewer, thread).await?;
+    let access = find::thread(&conn, viewer, thread).await?;
     drop(conn);
     if private && !access.is_staff() {
         return Err(Error::Forbidden(

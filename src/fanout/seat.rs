@@ -158,7 +158,7 @@ impl Seat {
         thread: &Ref<ThreadId>,
     ) -> Result<Admitted> {
         let mut conn = self.app().conn().await?;
-        let access = find::thread(&mut conn, &viewer, thread).await?;
+        let access = find::thread(&conn, &viewer, thread).await?;
         let recipient = Recipient {
             viewer,
             eyes: access.eyes(),

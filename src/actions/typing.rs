@@ -19,7 +19,7 @@ pub async fn set(
     let Some(user) = viewer.user_id() else {
         return Err(Error::Forbidden("an API key does not type".to_owned()));
     };
-    let mut conn = app.conn().await?;
+    let conn = app.conn().await?;
     let access = find::thread(&conn, viewer, thread).await?;
     drop(conn);
     if private && !access.is_staff() {

@@ -157,7 +157,7 @@ impl Seat {
         rights: u64,
         thread: &Ref<ThreadId>,
     ) -> Result<Admitted> {
-        let mut conn = self.app().conn().await?;
+        let conn = self.app().conn().await?;
         let access = find::thread(&conn, &viewer, thread).await?;
         let recipient = Recipient {
             viewer,

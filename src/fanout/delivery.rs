@@ -79,7 +79,8 @@ impl Batch {
         let written = members.saturating_mul(told);
         let rest = REST.saturating_mul(u32::try_from(written).unwrap_or(u32::MAX));
         self.rest = rest.max(self.rest / 2).min(LONGEST_REST);
-        if self.rest >= SHORTEST_REST {
+        // What fills a flush by itself need not be waited for.
+        if self.rest >= SHORTEST_REST && told < MOST_TOGETHER {
             self.not_before = Instant::now() + self.rest;
         }
     }

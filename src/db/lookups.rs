@@ -35,7 +35,7 @@ struct Tables {
 #[derive(Debug, Default)]
 pub struct Kinds {
     /// Users.
-    pub users: Table<UserId, User>,
+    pub users: Table<UserId, Arc<User>>,
     /// Organizations.
     pub organizations: Table<OrganizationId, Organization>,
     /// Inboxes.
@@ -72,9 +72,9 @@ impl Lookups {
     }
 
     /// A user was read just now.
-    pub fn has_user(&self, user: &User) {
+    pub fn has_user(&self, user: &Arc<User>) {
         if let Ok(mut rows) = self.0.by_kind.users.0.try_lock() {
-            rows.insert(user.id, Some(user.clone()));
+            rows.insert(user.id, Some(Arc::clone(user)));
         }
     }
 

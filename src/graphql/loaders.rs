@@ -167,17 +167,17 @@ pub struct ReceiversOf(pub MessageId);
 pub struct RevisionsOf(pub MessageId);
 
 impl Loader<UserId> for Batch {
-    type Value = User;
+    type Value = Arc<User>;
     type Error = Error;
 
-    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>> {
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, Arc<User>>> {
         self.once(
             |kinds| &kinds.users,
             keys,
             |conn, keys| {
                 let found = user::by_ids(conn, keys);
                 found
-                    .map_ok(|all| all.into_iter().map(|one| (one.id, one)).collect())
+                    .map_ok(|all| all.into_iter().map(|one| (one.id, Arc::new(one))).collect())
                     .boxed()
             },
         )

@@ -1,5 +1,7 @@
 //! Users.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::actions;
@@ -16,12 +18,12 @@ use crate::ids::{Ref, UserId};
 
 /// A person or a bot; the same one in every organization of this server.
 #[derive(Description, Clone)]
-pub struct User(db::User);
+pub struct User(Arc<db::User>);
 
 impl User {
     /// Of a row that the viewer may see.
-    pub fn new(row: db::User) -> Self {
-        Self(row)
+    pub fn new(row: impl Into<Arc<db::User>>) -> Self {
+        Self(row.into())
     }
 }
 
@@ -123,7 +125,9 @@ impl UserQuery {
 async fn find(ctx: &Context<'_>, id: &str) -> Result<User> {
     let viewer = ctx.viewer()?;
     let conn = &mut ctx.app().conn().await?;
-    find::user(conn, &viewer, &Ref::parse(id)).await.map(User)
+    find::user(conn, &viewer, &Ref::parse(id))
+        .await
+        .map(User::new)
 }
 
 /// A user as a backend wants it.
@@ -174,7 +178,9 @@ impl UserMutation {
             let viewer = ctx.viewer()?;
             let user =
                 actions::user::upsert(ctx.app(), &viewer, &input.external_id, change).await?;
-            Ok(UpsertUserPayload { user: User(user) })
+            Ok(UpsertUserPayload {
+                user: User::new(user),
+            })
         };
         Some(done.await)
     }

@@ -295,14 +295,15 @@ async fn verify_token(app: &App, token: &str) -> Result<(Credential, Viewer)> {
     let now = app.clock.now();
     let claims = app.keys.verify(token, now).await?;
     let mut conn = app.conn().await?;
-    // Both are asked for at once, before anything is written.
+    // All are asked for at once, before anything is written.
     let name = Ref::parse(&claims.sub);
-    let (known, organization) = join!(
-        user::with_memberships(&conn, &name),
+    let (known, memberships, organization) = join!(
+        user::named(&conn, &name),
+        organization::memberships_named(&conn, &name),
         claimed_organization(&conn, &claims),
     );
-    let (known, organization) = (known?, organization?);
-    let (row, mut memberships) = claimed_user(&mut conn, &claims, known, now).await?;
+    let (known, mut memberships, organization) = (known?, memberships?, organization?);
+    let row = claimed_user(&mut conn, &claims, known, now).await?;
     let user = row.id;
     let bound = match organization {
         None => None,
@@ -341,35 +342,32 @@ async fn verify_token(app: &App, token: &str) -> Result<(Credential, Viewer)> {
     Ok((credential, viewer))
 }
 
-/// Whom a token names, as the token says that he is, with all that he is a member of.
+/// Whom a token names, as the token says that he is.
 async fn claimed_user(
     conn: &mut Conn,
     claims: &Claims,
-    known: Option<(User, Vec<Membership>)>,
+    known: Option<User>,
     now: DateTime<Utc>,
-) -> Result<(User, Vec<Membership>)> {
+) -> Result<User> {
     let profile = Profile {
         name: claims.name.clone(),
         email: claims.email.clone(),
         avatar_url: claims.picture.clone(),
     };
-    let (known, memberships) = match (known, Ref::<UserId>::parse(&claims.sub)) {
+    let known = match (known, Ref::<UserId>::parse(&claims.sub)) {
         (Some(known), _) => known,
         (None, Ref::Id(_)) => return Err(refused("the token names an unknown user")),
         // Two requests with a new person's first token may come at once: the second one finds the
         // row of the first.
         (None, Ref::External(external_id)) => {
             let new = NewUser::from_claims(&external_id, &profile, now);
-            let user = user::insert_or_get(conn, &new).await?;
-            let memberships = organization::memberships_of(conn, user.id).await?;
-            (user, memberships)
+            user::insert_or_get(conn, &new).await?
         }
     };
     if profile.is_in(&known) || !claims.is_newer_than(known.profile_set_at) {
-        return Ok((known, memberships));
+        return Ok(known);
     }
-    let known = user::set_profile(conn, known.id, &profile, now).await?;
-    Ok((known, memberships))
+    user::set_profile(conn, known.id, &profile, now).await
 }
 
 /// The organization that a token is bound to; its name, if there is none of that externalId yet.

@@ -33,11 +33,8 @@ pub async fn upsert(
     }
     let now = app.clock.now();
     let mut conn = app.conn().await?;
-    if user::by_external_id(&mut conn, external_id)
-        .await?
-        .is_some()
-    {
-        let name = Ref::External(external_id.to_owned());
+    let name = Ref::External(external_id.to_owned());
+    if user::named(&conn, &name).await?.is_some() {
         find::user_to_manage(&mut conn, viewer, &name)
             .await
             .map_err(|error| match error {

@@ -27,7 +27,7 @@ const MOST_BYTES: i64 = 1 << 20;
 
 /// A row of the log.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
-#[diesel(table_name = events)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
 pub(in crate::db) struct Row {
     pub thread_id: ThreadId,
     pub seq: i64,

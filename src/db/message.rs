@@ -129,7 +129,7 @@ impl Message {
 
 /// A message to insert.
 #[derive(Debug, Insertable)]
-#[diesel(table_name = messages)]
+#[diesel(table_name = messages, treat_none_as_default_value = false)]
 pub struct NewMessage {
     /// Our id.
     pub id: MessageId,

@@ -157,12 +157,27 @@ pub async fn set_last_number(conn: &mut Conn, id: OrganizationId, number: i32) -
 
 /// All memberships of a user, former ones too, oldest first.
 pub async fn memberships_of(conn: &mut Conn, user: UserId) -> Result<Vec<Membership>> {
-    Ok(memberships::table
-        .filter(memberships::user_id.eq(user))
+    memberships_named(conn, &Ref::Id(user)).await
+}
+
+/// The same of the user who is named so.
+pub async fn memberships_named(
+    mut conn: &AsyncPgConnection,
+    user: &Ref<UserId>,
+) -> Result<Vec<Membership>> {
+    let query = memberships::table
         .order((memberships::created_at, memberships::organization_id))
         .select(Membership::as_select())
-        .load(conn)
-        .await?)
+        .into_boxed();
+    let query = match user {
+        Ref::Id(id) => query.filter(memberships::user_id.eq(*id)),
+        Ref::External(id) => {
+            let named = users::table.filter(users::external_id.eq(id));
+            let id = named.select(users::id).single_value();
+            query.filter(memberships::user_id.nullable().eq(id))
+        }
+    };
+    Ok(query.load(&mut conn).await?)
 }
 
 /// All memberships of these users, former ones too, oldest first.

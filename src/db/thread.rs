@@ -91,7 +91,7 @@ pub struct Thread {
 
 /// A thread to insert.
 #[derive(Debug, Insertable)]
-#[diesel(table_name = threads)]
+#[diesel(table_name = threads, treat_none_as_default_value = false)]
 pub struct NewThread {
     /// Our id.
     pub id: ThreadId,

@@ -8,9 +8,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
 use crate::db::enums::UserKind;
-use crate::db::organization::Membership;
 use crate::db::pool::Conn;
-use crate::db::schema::{memberships, users};
+use crate::db::schema::users;
 use crate::error::Result;
 use crate::ids::{Ref, UserId};
 
@@ -133,34 +132,14 @@ pub async fn by_ids(conn: &mut Conn, ids: &[UserId]) -> Result<Vec<User>> {
         .await?)
 }
 
-/// The user with a backend's id.
-pub async fn by_external_id(conn: &mut Conn, external_id: &str) -> Result<Option<User>> {
-    Ok(users::table
-        .filter(users::external_id.eq(external_id))
-        .select(User::as_select())
-        .first(conn)
-        .await
-        .optional()?)
-}
-
-/// A user with all memberships, former ones too, oldest first.
-pub async fn with_memberships(
-    mut conn: &AsyncPgConnection,
-    name: &Ref<UserId>,
-) -> Result<Option<(User, Vec<Membership>)>> {
-    let query = users::table
-        .left_join(memberships::table.on(memberships::user_id.eq(users::id)))
-        .order((memberships::created_at, memberships::organization_id))
-        .select((User::as_select(), Option::<Membership>::as_select()))
-        .into_boxed();
+/// The user who is named so.
+pub async fn named(mut conn: &AsyncPgConnection, name: &Ref<UserId>) -> Result<Option<User>> {
+    let query = users::table.select(User::as_select()).into_boxed();
     let query = match name {
         Ref::Id(id) => query.filter(users::id.eq(*id)),
         Ref::External(id) => query.filter(users::external_id.eq(id)),
     };
-    let rows: Vec<(User, Option<Membership>)> = query.load(&mut conn).await?;
-    let (users, memberships): (Vec<User>, Vec<Option<Membership>>) = rows.into_iter().unzip();
-    let memberships = memberships.into_iter().flatten().collect();
-    Ok(users.into_iter().next().map(|user| (user, memberships)))
+    Ok(query.first(&mut conn).await.optional()?)
 }
 
 /// Inserts a user, or finds the one that somebody else inserted meanwhile.

@@ -217,7 +217,6 @@ pub async fn threads_by_ids(
         .filter(threads::id.eq_any(ids))
         .filter(visible_threads(viewer))
         .select(thread_columns())
-        .prepared()
         .load(conn)
         .await?;
     Ok(found
@@ -287,7 +286,6 @@ pub async fn messages_by_ids(
         .filter(visible_threads(viewer))
         .filter(messages::id.eq_any(ids))
         .select((Message::as_select(), thread_columns()))
-        .prepared()
         .load(conn)
         .await?;
     let proof = |(message, thread)| thread_access(viewer, thread).message(message).ok();
@@ -302,10 +300,7 @@ pub async fn users_by_ids(conn: &mut Conn, viewer: &Viewer, ids: &[UserId]) -> R
 
 /// The user, if the viewer sees them.
 pub async fn user(conn: &mut Conn, viewer: &Viewer, name: &Ref<UserId>) -> Result<User> {
-    let found = match name {
-        Ref::Id(id) => user::by_id(conn, *id).await?,
-        Ref::External(id) => user::by_external_id(conn, id).await?,
-    };
+    let found = user::named(conn, name).await?;
     let found = found.into_iter().collect();
     let mut seen = seen_users(conn, viewer, found).await?;
     seen.pop().ok_or(Error::NotFound("user"))
@@ -394,10 +389,7 @@ pub async fn user_to_manage(conn: &mut Conn, viewer: &Viewer, name: &Ref<UserId>
         Ok(seen) => return Ok(seen),
         Err(unseen) => unseen,
     };
-    let found = match name {
-        Ref::Id(id) => user::by_id(conn, *id).await?,
-        Ref::External(id) => user::by_external_id(conn, id).await?,
-    };
+    let found = user::named(conn, name).await?;
     let Some(found) = found else {
         return Err(unseen);
     };

@@ -411,11 +411,10 @@ impl Socket {
 
     /// Writes what waits, with one flush.
     async fn write(&mut self) -> Result<(), Option<Closing>> {
-        let frames = self.outbox.take(BATCH);
-        let app = Arc::clone(&self.server.app);
+        let app = &self.server.app;
         let limit = (app.settings.write_timeout(), &app.shutdown);
-        let began = Instant::now();
-        for Frame { lane, body } in frames {
+        let mut waited = Duration::ZERO;
+        for Frame { lane, body } in self.outbox.take(BATCH) {
             // The client may have completed it.
             if lane.has_ended() {
                 continue;
@@ -428,29 +427,33 @@ impl Socket {
                 self.running.remove(&lane.name);
             }
             // Each has its own time: who reads steadily is not cut off for what waits for him.
-            let fed = in_time(limit, self.stream.feed(Message::Text(message))).await?;
+            let fed = self.stream.feed(Message::Text(message));
+            let fed = in_time(limit, &mut waited, fed).await?;
             fed.map_err(|_| None)?;
         }
-        let flushed = in_time(limit, self.stream.flush()).await?;
+        let flushed = in_time(limit, &mut waited, self.stream.flush()).await?;
         flushed.map_err(|_| None)?;
-        if began.elapsed() > STALLED {
+        if waited > STALLED {
             self.pong_due = false;
         }
         Ok(())
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Option<Closing>> {
-        let app = Arc::clone(&self.server.app);
+        let app = &self.server.app;
         let limit = (app.settings.write_timeout(), &app.shutdown);
-        let sent = in_time(limit, self.stream.send(message)).await?;
+        let mut waited = Duration::ZERO;
+        let sent = self.stream.send(message);
+        let sent = in_time(limit, &mut waited, sent).await?;
         sent.map_err(|_| None)
     }
 }
 
-/// What a write leads to, if it does not take longer than a client may let us wait.
-/// The end of the server ends it, too.
+/// What a write leads to, if it does not take longer than a client may let us wait; adds to
+/// `waited` how long that was. The end of the server ends it, too.
 async fn in_time<T>(
     (limit, shutdown): (Duration, &CancellationToken),
+    waited: &mut Duration,
     write: impl Future<Output = T>,
 ) -> Result<T, Option<Closing>> {
     let mut write = pin!(write);
@@ -458,10 +461,12 @@ async fn in_time<T>(
     if let Poll::Ready(written) = poll!(&mut write) {
         return Ok(written);
     }
+    let began = Instant::now();
     let written = tokio::select! {
         written = tokio::time::timeout(limit, write) => written,
         () = shutdown.cancelled() => return Err(Some(Closing::going_away())),
     };
+    *waited += began.elapsed();
     written.map_err(|_| Some(Closing::slow_consumer()))
 }
 

@@ -1,8 +1,8 @@
 //! Statements that each connection keeps prepared although diesel cannot know that it may: what
 //! has a piece of SQL of our own in it, updates, inserts with optional columns.
 //!
-//! A statement that is not kept is parsed and planned each time, which takes the database longer
-//! than executing it, and two more round trips. A connection keeps a statement for each text that
+//! A statement that is not kept is parsed and planned each time, which often takes the database
+//! longer than executing it, and takes one more round trip. A connection keeps a statement for each text that
 //! it has seen: only one whose text is the same each time, or one of a few, may be kept; and only
 //! one that finds its rows by their keys. After some executions the database may settle on one plan
 //! for all values, while what looks for a range, or for a few first rows, may need another plan as

@@ -61,11 +61,10 @@ pub async fn append(
     mut conn: &AsyncPgConnection,
     told: &[Event],
 ) -> Result<(), diesel::result::Error> {
-    // Most changes tell one thing: that statement is kept prepared.
+    // Most changes tell one thing: that statement is kept prepared, one of several rows is not.
     if let [only] = told {
         diesel::insert_into(events::table)
             .values(row(only))
-            .prepared()
             .execute(&mut conn)
             .await?;
         return Ok(());

@@ -295,7 +295,6 @@ pub async fn insert(conn: &mut Conn, new: &NewMessage) -> Result<Message, diesel
     diesel::insert_into(messages::table)
         .values(new)
         .returning(Message::as_returning())
-        .prepared()
         .get_result(conn)
         .await
 }

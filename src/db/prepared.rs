@@ -1,12 +1,13 @@
 //! Statements that each connection keeps prepared although diesel cannot know that it may: what
-//! has a piece of SQL of our own in it, updates, inserts with optional columns.
+//! has a piece of SQL of our own in it, and updates. (Inserts it keeps by itself, where absent
+//! columns are NULL and not DEFAULT.)
 //!
 //! A statement that is not kept is parsed and planned each time, which often takes the database
-//! longer than executing it, and takes one more round trip. A connection keeps a statement for each text that
-//! it has seen: only one whose text is the same each time, or one of a few, may be kept; and only
-//! one that finds its rows by their keys. After some executions the database may settle on one plan
-//! for all values, while what looks for a range, or for a few first rows, may need another plan as
-//! tables grow.
+//! longer than executing it, and takes one more round trip. A connection keeps a statement for each
+//! text that it has seen: only one whose text is the same each time, or one of a few, may be kept;
+//! and only one that finds its rows by their keys. After some executions the database may settle on
+//! one plan for all values, while what looks for a range, or for a few first rows, may need another
+//! plan as tables grow.
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
